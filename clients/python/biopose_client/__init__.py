@@ -1,0 +1,1 @@
+"""Reads biopose-live's public ZeroMQ stream.  Needs pyzmq and msgspec only."""

@@ -1,0 +1,1 @@
+"""The command line: biopose-live and its doctor."""

@@ -1,0 +1,1 @@
+"""Scores recordings and models; beside the pipeline, above the models."""

@@ -1,0 +1,1 @@
+"""What is not science: processes, sockets, the frame ring, clocks and metrics."""

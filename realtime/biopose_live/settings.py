@@ -1,0 +1,93 @@
+"""Every setting of a run in one place; the command line and `--config FILE.toml` use the same names.
+
+A field's metadata carries its help text, so that the parser, the README's table and the config reader are made from
+this one list.  Dashes on the command line stand for underscores here: `--max-people` is `max_people`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any, Literal
+
+from biopose_live.errors import EXIT_USAGE, UserError
+
+Device = Literal["auto", "cpu", "cuda"]
+DetectorModel = Literal["lite", "full", "heavy"]
+Kinematics = Literal["ik"]
+
+DEFAULT_FOV_DEG = 64.0  # along the longer image side: the middle of webcams (60-78) and phone video modes (58-70)
+
+
+def option(default: Any, text: str, group: str = "run") -> Any:
+    return field(default=default, metadata={"help": text, "group": group})
+
+
+@dataclass(slots=True)
+class Settings:
+    """One run. Exactly one source is set (`camera`, `video`, `url` or `demo`)."""
+
+    camera: str | None = option(None, "camera number or device path, e.g. 0 or /dev/video2", "source")
+    video: Path | None = option(None, "video file", "source")
+    url: str | None = option(None, "network stream: rtsp://… or http://…", "source")
+    demo: bool = option(False, "the embedded demo clip", "source")
+    every_frame: bool = option(False, "files: process every frame, as fast as possible, nothing dropped", "source")
+    duration: float | None = option(None, "stop after this many seconds of video", "source")
+
+    height: float | None = option(None, "subject's height, m: sets the scale of all lengths", "subject")
+    max_people: int = option(1, "how many people to track", "subject")
+
+    fov: float | None = option(
+        None, f"field of view along the longer image side, degrees ({DEFAULT_FOV_DEG:g})", "view"
+    )
+    intrinsics: Path | None = option(None, "TOML file with focal and centre (px) of the full frame", "view")
+    camera_pitch: float | None = option(
+        None, "camera's downward tilt, degrees (estimated when not given; 0 = level)", "view"
+    )
+
+    detector: DetectorModel = option("full", "MediaPipe pose model", "models")
+    refine_iterations: int = option(2, "2D-informed refinement steps per frame, exactly this many; 0 = off", "models")
+    kinematics: Kinematics = option("ik", "how joint angles come from virtual markers", "models")
+    body: Path | None = option(None, "your own SMPL file (.npz or .pkl) instead of the embedded body", "models")
+    device: Device = option("auto", "where the networks run", "models")
+
+    publish: str = option("tcp://127.0.0.1:5556", "ZeroMQ PUB address, or off", "output")
+    record: Path | None = option(None, "folder to record into", "output")
+    headless: bool = option(False, "open no window and no browser", "output")
+    config: Path | None = option(None, "TOML file with any of these names", "output")
+
+    def validate(self) -> Settings:
+        """-> self; raises UserError with the offending value and what is allowed."""
+        sources = [name for name in ("camera", "video", "url") if getattr(self, name) is not None]
+        sources += ["demo"] if self.demo else []
+        if len(sources) != 1:
+            found = "none was given" if not sources else " and ".join(f"--{s}" for s in sources) + " were given"
+            raise UserError(
+                f"One source is needed, {found}: use one of --camera, --video, --url or --demo.", EXIT_USAGE
+            )
+        if self.every_frame and not (self.video or self.demo):
+            raise UserError(
+                f"--every-frame works on files, the source is --{sources[0]}: drop one of the two.", EXIT_USAGE
+            )
+        for name, low, high, unit in (
+            ("duration", 0.0, None, "s"),
+            ("height", 0.5, 2.5, "m"),
+            ("fov", 10.0, 170.0, "degrees"),
+            ("camera_pitch", -90.0, 90.0, "degrees"),
+            ("max_people", 1, 16, ""),
+            ("refine_iterations", 0, 100, ""),
+        ):
+            value = getattr(self, name)
+            if value is None:
+                continue
+            if not (value >= low and (high is None or value <= high)):
+                bounds = f"at least {low:g}" if high is None else f"between {low:g} and {high:g}"
+                raise UserError(
+                    f"--{name.replace('_', '-')} must be {bounds} {unit}".rstrip() + f", not {value:g}.", EXIT_USAGE
+                )
+        if self.fov is not None and self.intrinsics is not None:
+            raise UserError("--fov and --intrinsics both set the focal length: give one of them.", EXIT_USAGE)
+        return self
+
+
+OPTION_NAMES = tuple(f.name for f in fields(Settings))
