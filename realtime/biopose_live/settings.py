@@ -37,9 +37,7 @@ class Settings:
     height: float | None = option(None, "subject's height, m: sets the scale of all lengths", "subject")
     max_people: int = option(1, "how many people to track", "subject")
 
-    fov: float | None = option(
-        None, f"field of view along the longer image side, degrees ({DEFAULT_FOV_DEG:g})", "view"
-    )
+    fov: float | None = option(None, f"field of view along the longer side, degrees ({DEFAULT_FOV_DEG:g})", "view")
     intrinsics: Path | None = option(None, "TOML file with focal and centre (px) of the full frame", "view")
     camera_pitch: float | None = option(
         None, "camera's downward tilt, degrees (estimated when not given; 0 = level)", "view"

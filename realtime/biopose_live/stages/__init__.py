@@ -22,6 +22,18 @@ class FrameStore(Protocol):
         ...
 
 
+class FrameWriter(Protocol):
+    """Where capture puts pixels; the other end of a FrameStore."""
+
+    def write(self, seq: int, t_capture: int, pixels: NDArray[np.uint8], dropped: int) -> FrameRef:
+        """Copies (height, width, 3) RGB pixels into the next slot and describes it."""
+        ...
+
+
+class EndOfStream(Exception):
+    """Raised by the capture stage's `process` when the source has no more frames."""
+
+
 class Stage(Protocol):
     """One step of the pipeline: a message in, a message out."""
 
