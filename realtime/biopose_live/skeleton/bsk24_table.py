@@ -290,7 +290,12 @@ MASSES: tuple[MassRow, ...] = (
     MassRow("toes", 0.002055, (0.0300, 0.0050, -0.0100), (0.0250, 0.0300, 0.0200), "choice", True),
     MassRow("scapula", 0.0100, (-0.0800, -0.0300, 0.1000), (0.0600, 0.0600, 0.0600), "choice", True),
     MassRow(
-        "humerus", 0.0271, (0.0, -0.5772 * _UPPER_ARM, 0.0), _radii("upper_arm", 0.285, 0.269, 0.158), "deleva1996", True
+        "humerus",
+        0.0271,
+        (0.0, -0.5772 * _UPPER_ARM, 0.0),
+        _radii("upper_arm", 0.285, 0.269, 0.158),
+        "deleva1996",
+        True,
     ),
     MassRow(
         "ulna", 0.0081, (0.0, -0.4574 * _FOREARM, 0.0100), _radii("forearm", 0.276, 0.265, 0.121), "deleva1996", True

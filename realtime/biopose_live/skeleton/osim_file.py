@@ -131,7 +131,11 @@ class _Reader:
         if model is None:
             raise self.fail("the document", "holds no <Model>", "give an .osim file with a model")
         self.coordinate_defaults = next(
-            (parent.find("Coordinate") for parent in (root.find("defaults"), model.find("defaults")) if parent is not None),
+            (
+                parent.find("Coordinate")
+                for parent in (root.find("defaults"), model.find("defaults"))
+                if parent is not None
+            ),
             None,
         )
         bodies = self.bodies(model)
@@ -209,7 +213,9 @@ class _Reader:
         full = "/" + "/".join(kept)
         last = kept[-1] if kept else ""
         if full not in self.frames:
-            if last == "ground" or (last in self.body_numbers and full in (f"/bodyset/{last}", f"{base}/{last}", f"/{last}")):
+            if last == "ground" or (
+                last in self.body_numbers and full in (f"/bodyset/{last}", f"{base}/{last}", f"/{last}")
+            ):
                 number = GROUND if last == "ground" else self.body_numbers[last]
                 return number, Frame(np.zeros(3), np.eye(3))
             same = [key for key in self.frames if key.rsplit("/", 1)[-1] == last]
@@ -272,7 +278,9 @@ class _Reader:
         while waiting:
             ready = [number for number in waiting if joints[number].parent in placed]
             if not ready:
-                raise self.fail(f"/jointset/{joints[waiting[0]].name}", "is part of a loop that never reaches the ground")
+                raise self.fail(
+                    f"/jointset/{joints[waiting[0]].name}", "is part of a loop that never reaches the ground"
+                )
             order += ready
             placed |= {joints[number].child for number in ready}
             waiting = [number for number in waiting if number not in set(ready)]
@@ -437,4 +445,3 @@ class _Reader:
             location = frame.position + frame.rotation @ self.numbers(element, "location", 3, where, "0 0 0")
             markers.append(Marker(name, body, location, self.flag(element, "fixed", where, False)))
         return markers
-

@@ -35,7 +35,9 @@ def write_osim(model: SkeletonModel, path: str | Path, note: str = "") -> None:
         raise
 
 
-def write_scaled_osim(model: SkeletonModel, scales: FloatArray, markers: Sequence[Marker] | None, path: str | Path) -> None:
+def write_scaled_osim(
+    model: SkeletonModel, scales: FloatArray, markers: Sequence[Marker] | None, path: str | Path
+) -> None:
     """Write ``model`` stretched by ``scales`` (B, 3) to ``path``, as OpenSim's ScaleTool would leave it.
 
     ``markers`` replace the model's own; their locations are in the *scaled* body frames. None keeps the model's own

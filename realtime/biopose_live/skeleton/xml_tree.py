@@ -33,7 +33,9 @@ def read_xml(path: Path) -> Element:
             )
         data = path.read_bytes()
     except OSError as error:
-        raise UserError(f"Cannot read {path}: {error.strerror or error}; check the path and its permissions.", EXIT_MODEL) from None
+        raise UserError(
+            f"Cannot read {path}: {error.strerror or error}; check the path and its permissions.", EXIT_MODEL
+        ) from None
     return parse_xml(data, str(path))
 
 
@@ -70,6 +72,8 @@ def parse_xml(data: bytes, name: str) -> Element:
     except expat.ExpatError as error:
         raise UserError(f"{name} is not a complete XML file ({error}); export the model again.", EXIT_MODEL) from None
     except _Refused as reason:
-        raise UserError(f"{name} holds {reason}, which a model file never needs; give another file.", EXIT_MODEL) from None
+        raise UserError(
+            f"{name} holds {reason}, which a model file never needs; give another file.", EXIT_MODEL
+        ) from None
     except (AssertionError, ValueError, LookupError) as error:
         raise UserError(f"{name} is not a readable XML file ({error}); export the model again.", EXIT_MODEL) from None

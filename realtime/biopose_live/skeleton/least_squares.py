@@ -1,0 +1,373 @@
+"""The compiled heart of inverse kinematics: normal equations of the markers, bounded Levenberg-Marquardt.
+
+The work is ordered by body: markers of one body share the motions that move them, so their part of the Gauss-Newton
+matrix is built densely over those few columns and added to the whole once. Only the lower triangle is kept.
+
+Dimensions: M markers (sorted by body), F free coordinates, Q coordinates, J joints, B bodies.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numba import njit
+
+from .model import FloatArray
+from .tree import FAST, IntArray, Tree, couple, evaluate, pose_tree
+
+FLOOR = 1e-8  # damping (m^2 / rad^2) that keeps coordinates still which no marker sees
+SMALLEST_STEP = 1e-9  # rad or m: below it nothing is left to gain
+
+
+class Problem(NamedTuple):
+    """One skeleton with its markers. ``tree`` already carries the bone scales."""
+
+    tree: Tree
+    free: IntArray  # (F,) coordinate of each column
+    lower: FloatArray  # (F,)
+    upper: FloatArray  # (F,)
+    marker_order: IntArray  # (M,) the caller's index of each sorted marker
+    marker_body: IntArray  # (M,) sorted
+    marker_location: FloatArray  # (M, 3) m in the scaled body frame
+    motion: IntArray  # (N, 3): joint, motion 0..5, place among the body's own columns
+    motion_start: IntArray  # (B + 1,)
+    column: IntArray  # columns that move each body, rising
+    column_start: IntArray  # (B + 1,)
+    widest: int  # most columns of any body
+
+
+class _Work(NamedTuple):
+    """Arrays that one solve reuses over its iterations."""
+
+    rotation: FloatArray
+    position: FloatArray
+    direction: FloatArray
+    pivot: FloatArray
+    rate: FloatArray
+    factor: FloatArray
+    gain: FloatArray
+    derivative: FloatArray
+    block: FloatArray
+
+
+@njit(cache=True)
+def _work(problem: Problem, coordinates: int) -> _Work:
+    count = problem.tree.parent.shape[0]
+    return _Work(
+        np.empty((count, 3, 3)),
+        np.empty((count, 3)),
+        np.empty((count, 6, 3)),
+        np.empty((count, 3)),
+        np.empty((count, 6)),
+        np.ones((count, 3)),
+        np.ones(coordinates),
+        np.empty((problem.widest, 3)),
+        np.empty((problem.widest, problem.widest)),
+    )
+
+
+@njit(cache=True)
+def _pose(problem: Problem, q: FloatArray, work: _Work) -> None:
+    """Pose the tree at ``q``; chain each motion's rate to the free coordinate that drives it."""
+    tree = problem.tree
+    couple(tree, q)
+    pose_tree(
+        tree,
+        q,
+        tree.parent_position,
+        tree.child_position,
+        work.factor,
+        work.rotation,
+        work.position,
+        work.direction,
+        work.pivot,
+        work.rate,
+    )
+    couplers = tree.coupler_coordinates.shape[0]
+    if couplers == 0:
+        return
+    work.gain[:] = 1.0
+    for i in range(couplers):
+        dependent, independent = tree.coupler_coordinates[i]
+        slope = evaluate(tree, tree.coupler_function[i], q[independent])[1]
+        work.gain[dependent] = work.gain[independent] * slope
+    for j in range(tree.parent.shape[0]):
+        for k in range(6):
+            if tree.coordinate[j, k] >= 0:
+                work.rate[j, k] *= work.gain[tree.coordinate[j, k]]
+
+
+@njit(cache=True, inline="always")
+def _place(problem: Problem, m: int, work: _Work, point: FloatArray) -> None:
+    """Marker ``m`` in ground."""
+    body = problem.marker_body[m]
+    local = problem.marker_location[m]
+    for i in range(3):
+        turn = work.rotation[body, i]
+        point[i] = work.position[body, i] + turn[0] * local[0] + turn[1] * local[1] + turn[2] * local[2]
+
+
+@njit(cache=True, inline="always")
+def _differentiate(problem: Problem, body: int, point: FloatArray, work: _Work) -> None:
+    """Derivative of a point of ``body`` by each of the body's own columns, into ``work.derivative``."""
+    derivative = work.derivative
+    for c in range(problem.column_start[body + 1] - problem.column_start[body]):
+        derivative[c, 0] = 0.0
+        derivative[c, 1] = 0.0
+        derivative[c, 2] = 0.0
+    for row in range(problem.motion_start[body], problem.motion_start[body + 1]):
+        j = problem.motion[row, 0]
+        k = problem.motion[row, 1]
+        c = problem.motion[row, 2]
+        rate = work.rate[j, k]
+        x, y, z = work.direction[j, k]
+        if k < 3:
+            ax = point[0] - work.pivot[j, 0]
+            ay = point[1] - work.pivot[j, 1]
+            az = point[2] - work.pivot[j, 2]
+            derivative[c, 0] += rate * (y * az - z * ay)
+            derivative[c, 1] += rate * (z * ax - x * az)
+            derivative[c, 2] += rate * (x * ay - y * ax)
+        else:
+            derivative[c, 0] += rate * x
+            derivative[c, 1] += rate * y
+            derivative[c, 2] += rate * z
+
+
+@njit(cache=True, fastmath=FAST)
+def _normal_equations(
+    problem: Problem,
+    q: FloatArray,
+    targets: FloatArray,
+    weights: FloatArray,
+    prior: FloatArray,
+    pull: FloatArray,
+    work: _Work,
+    matrix: FloatArray,
+    gradient: FloatArray,
+) -> tuple[float, float]:
+    """Gauss-Newton matrix (lower triangle) and descent direction at ``q``; cost of the markers, cost of the prior."""
+    _pose(problem, q, work)
+    matrix[:] = 0.0
+    gradient[:] = 0.0
+    point = np.empty(3)
+    derivative = work.derivative
+    block = work.block
+    cost = 0.0
+    m = 0
+    count = problem.marker_body.shape[0]
+    while m < count:
+        body = problem.marker_body[m]
+        first = problem.column_start[body]
+        width = problem.column_start[body + 1] - first
+        used = False
+        while m < count and problem.marker_body[m] == body:
+            source = problem.marker_order[m]
+            weight = weights[source]
+            if weight > 0.0:
+                if not used:
+                    block[:width, :width] = 0.0
+                    used = True
+                _place(problem, m, work, point)
+                _differentiate(problem, body, point, work)
+                rx = targets[source, 0] - point[0]
+                ry = targets[source, 1] - point[1]
+                rz = targets[source, 2] - point[2]
+                cost += weight * (rx * rx + ry * ry + rz * rz)
+                for a in range(width):
+                    dx = weight * derivative[a, 0]
+                    dy = weight * derivative[a, 1]
+                    dz = weight * derivative[a, 2]
+                    gradient[problem.column[first + a]] += dx * rx + dy * ry + dz * rz
+                    for b in range(a + 1):
+                        block[a, b] += dx * derivative[b, 0] + dy * derivative[b, 1] + dz * derivative[b, 2]
+            m += 1
+        if used:
+            for a in range(width):
+                for b in range(a + 1):
+                    matrix[problem.column[first + a], problem.column[first + b]] += block[a, b]
+    prior_cost = 0.0
+    for f in range(problem.free.shape[0]):
+        c = problem.free[f]
+        if pull[c] > 0.0:
+            away = prior[c] - q[c]
+            prior_cost += pull[c] * away * away
+            matrix[f, f] += pull[c]
+            gradient[f] += pull[c] * away
+    return cost, prior_cost
+
+
+@njit(cache=True, fastmath=FAST)
+def _cholesky_solve(matrix: FloatArray, right: FloatArray) -> bool:
+    """Solve in place the symmetric system whose lower triangle is ``matrix``; False when it is not positive."""
+    n = right.shape[0]
+    for i in range(n):
+        row = matrix[i]
+        for j in range(i):
+            other = matrix[j]
+            total = row[j]
+            for k in range(j):
+                total -= row[k] * other[k]
+            row[j] = total / other[j]
+        total = row[i]
+        for k in range(i):
+            total -= row[k] * row[k]
+        if not total > 0.0:
+            return False
+        row[i] = np.sqrt(total)
+        total = right[i]
+        for k in range(i):
+            total -= row[k] * right[k]
+        right[i] = total / row[i]
+    for i in range(n - 1, -1, -1):
+        total = right[i]
+        for k in range(i + 1, n):
+            total -= matrix[k, i] * right[k]
+        right[i] = total / matrix[i, i]
+    return True
+
+
+@njit(cache=True)
+def _bounded_step(
+    problem: Problem,
+    q: FloatArray,
+    matrix: FloatArray,
+    gradient: FloatArray,
+    held: FloatArray,
+    damping: float,
+    system: FloatArray,
+    step: FloatArray,
+) -> bool:
+    """The damped Gauss-Newton step that stays within the limits; False when the system could not be solved.
+
+    Coordinates that would cross a limit are put on it and the rest is solved again, a few times over.
+    """
+    n = gradient.shape[0]
+    still = held.copy()
+    amount = np.zeros(n)
+    for f in range(n):
+        value = q[problem.free[f]]
+        if (value <= problem.lower[f] and gradient[f] < 0.0) or (value >= problem.upper[f] and gradient[f] > 0.0):
+            still[f] = True
+    for _ in range(4):
+        for a in range(n):
+            system[a, : a + 1] = matrix[a, : a + 1]
+            step[a] = gradient[a]
+        for a in range(n):
+            system[a, a] = matrix[a, a] * (1.0 + damping) + FLOOR
+        for a in range(n):
+            if still[a]:
+                for b in range(n):
+                    coupling = matrix[a, b] if b <= a else matrix[b, a]
+                    if b != a and amount[a] != 0.0:
+                        step[b] -= coupling * amount[a]
+                    if b < a:
+                        system[a, b] = 0.0
+                    elif b > a:
+                        system[b, a] = 0.0
+                system[a, a] = 1.0
+        for a in range(n):
+            if still[a]:
+                step[a] = amount[a]
+        if not _cholesky_solve(system, step):
+            return False
+        crossed = False
+        for f in range(n):
+            if still[f]:
+                continue
+            value = q[problem.free[f]]
+            if value + step[f] < problem.lower[f]:
+                still[f] = True
+                amount[f] = problem.lower[f] - value
+                crossed = True
+            elif value + step[f] > problem.upper[f]:
+                still[f] = True
+                amount[f] = problem.upper[f] - value
+                crossed = True
+        if not crossed:
+            break
+    return True
+
+
+@njit(cache=True)
+def solve_frame(
+    problem: Problem,
+    q: FloatArray,
+    targets: FloatArray,
+    weights: FloatArray,
+    prior: FloatArray,
+    pull: FloatArray,
+    held: FloatArray,
+    iterations: int,
+    damping: float,
+) -> tuple[int, float, FloatArray]:
+    """Levenberg-Marquardt from ``q`` (Q,), which it overwrites with the best pose found.
+
+    ``targets`` (M, 3) and ``weights`` (M,) in the caller's order, weight 0 for a missing marker; ``prior`` and ``pull``
+    (Q,); ``held`` (F,) bool. Returns the steps taken, the markers' part of the cost there, and the whole symmetric
+    Gauss-Newton matrix (F, F).
+    """
+    n = problem.free.shape[0]
+    work = _work(problem, q.shape[0])
+    matrix = np.zeros((n, n))
+    gradient = np.zeros(n)
+    new_matrix = np.zeros((n, n))
+    new_gradient = np.zeros(n)
+    system = np.empty((n, n))
+    step = np.empty(n)
+    if iterations > 0:
+        for f in range(n):
+            c = problem.free[f]
+            q[c] = min(max(q[c], problem.lower[f]), problem.upper[f])
+    cost, extra = _normal_equations(problem, q, targets, weights, prior, pull, work, matrix, gradient)
+    trial = q.copy()
+    taken = 0
+    while taken < iterations:
+        taken += 1
+        if not _bounded_step(problem, q, matrix, gradient, held, damping, system, step):
+            damping *= 10.0
+            continue
+        largest = 0.0
+        for f in range(n):
+            c = problem.free[f]
+            trial[c] = min(max(q[c] + step[f], problem.lower[f]), problem.upper[f])
+            largest = max(largest, abs(trial[c] - q[c]))
+        if largest < SMALLEST_STEP:
+            break
+        new_cost, new_extra = _normal_equations(
+            problem, trial, targets, weights, prior, pull, work, new_matrix, new_gradient
+        )
+        if new_cost + new_extra < cost + extra:
+            cost, extra = new_cost, new_extra
+            q[:] = trial
+            matrix, new_matrix = new_matrix, matrix
+            gradient, new_gradient = new_gradient, gradient
+            damping = max(damping * 0.3, 1e-9)
+        else:
+            trial[:] = q
+            damping = damping * 10.0
+    for a in range(n):
+        for b in range(a):
+            matrix[b, a] = matrix[a, b]
+    return taken, cost, matrix
+
+
+@njit(cache=True)
+def residual_jacobian(problem: Problem, q: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Markers (M, 3) m in ground at ``q`` and their derivatives (M, 3, F), in the caller's order."""
+    work = _work(problem, q.shape[0])
+    _pose(problem, q, work)
+    count = problem.marker_body.shape[0]
+    points = np.empty((count, 3))
+    jacobian = np.zeros((count, 3, problem.free.shape[0]))
+    for m in range(count):
+        body = problem.marker_body[m]
+        source = problem.marker_order[m]
+        _place(problem, m, work, points[source])
+        _differentiate(problem, body, points[source], work)
+        first = problem.column_start[body]
+        for c in range(problem.column_start[body + 1] - first):
+            for i in range(3):
+                jacobian[source, i, problem.column[first + c]] = work.derivative[c, i]
+    return points, jacobian
