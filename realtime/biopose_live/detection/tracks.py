@@ -67,7 +67,7 @@ def similarity(a: Vector, b: Vector, tolerance: float) -> float:
 
 
 def torso_colours(image: NDArray[np.uint8], keypoints: Vector) -> Vector | None:
-    """-> histogram (COLOUR_LEVELS^3,) of the RGB pixels between shoulders and hips, summing to 1; None off the image."""
+    """-> histogram (COLOUR_LEVELS^3,), sum 1, of the RGB pixels between shoulders and hips; None off the image."""
     left, right = keypoints[[SHOULDERS[0], HIPS[0]], :2], keypoints[[SHOULDERS[1], HIPS[1]], :2]
     steps = np.linspace(0.1, 0.9, 12)
     down_left = left[0] + steps[:, None] * (left[1] - left[0])
@@ -176,7 +176,9 @@ class Tracker:
         known: list[tuple[_Track, _Candidate]] = []
         for believed in (True, False):
             tracks = [track for track in self._tracks if (track.id is not None) == believed]
-            cost = np.array([[track.cost(one, t) for one in found] for track in tracks]).reshape(len(tracks), -1)
+            cost = np.array([[track.cost(one, t) for one in found] for track in tracks]).reshape(
+                len(tracks), len(found)
+            )
             pairs = [(tracks[row], found[column]) for row, column in assign(cost, UNMATCHED)]
             known += pairs
             taken = {id(one) for _, one in pairs}
