@@ -25,9 +25,8 @@ import tarfile
 import tempfile
 import zipfile
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 try:
     from hatchling.builders.hooks.plugin.interface import BuildHookInterface
@@ -54,8 +53,7 @@ class BuildError(Exception):
     """The models cannot be brought in; `str(error)` is the sentence to show."""
 
 
-@dataclass(frozen=True)
-class Network:
+class Network(NamedTuple):
     """One .tflite file of a package: where it lies there, what it must hash to and how its input is normalised."""
 
     package: str
@@ -103,7 +101,7 @@ def _run(what: str, command: list[str], cwd: Path) -> None:
         said = [line.strip() for line in (done.stderr + done.stdout).splitlines() if line.strip()]
         errors = [line for line in said if "error" in line.lower()] or said or ["it said nothing"]
         raise BuildError(
-            f"The pose models come with {what}, which could not be fetched ({errors[0]}): "
+            f"The pose models come with {what}, which could not be fetched ({'; '.join(errors[:2])}): "
             "check the network and the package index that pip and npm use, then build again."
         )
 
@@ -120,7 +118,7 @@ def _fetch_npm(package: str, folder: Path) -> None:
             f"The pose models come with the npm package {package}, and no npm was found: "
             f"install Node.js, or `pip install {NPM_WHEEL.split('>')[0]}`, then build again."
         )
-    _run(f"the npm package {package}", [*npm, "pack", "--silent", "--ignore-scripts", package], folder)
+    _run(f"the npm package {package}", [*npm, "pack", "--loglevel=error", "--ignore-scripts", package], folder)
 
 
 FETCHERS: dict[str, Callable[[str, Path], None]] = {PIP_PACKAGE: _fetch_pip, NPM_PACKAGE: _fetch_npm}
