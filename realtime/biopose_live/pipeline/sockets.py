@@ -1,0 +1,72 @@
+"""The links between stages: one PUSH that binds, one PULL that connects, over `ipc://` in the run's private directory.
+
+Back-pressure: none.  The receiver conflates (it keeps the newest message only, whatever the sender's pace), and the
+sender never waits: a message that nobody can take is dropped at once and its caller is told.  Both ends may die and
+come back under the same address.  A high-water mark of 1 would keep the oldest message, so conflation does the work;
+it needs single-part messages.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import zmq
+
+MAX_MESSAGE_BYTES = 4 * 1024 * 1024
+RECONNECT_MS = 20
+
+
+def address(directory: Path, name: str) -> str:
+    """-> the endpoint called `name` of a run's private directory."""
+    return f"ipc://{directory / name}"
+
+
+class Sender:
+    """The upstream end of a link; `directory` must be private (0700), since whoever can connect can listen."""
+
+    def __init__(self, context: zmq.Context[zmq.Socket[bytes]], directory: Path, link: str) -> None:
+        self._socket = context.socket(zmq.PUSH)
+        self._socket.setsockopt(zmq.LINGER, 0)
+        self._socket.setsockopt(zmq.SNDHWM, 1)
+        self._socket.setsockopt(zmq.MAXMSGSIZE, MAX_MESSAGE_BYTES)
+        self._socket.bind(address(directory, link))
+
+    @property
+    def linked(self) -> bool:
+        """Whether a receiver is there and can take a message."""
+        return bool(self._socket.poll(0, zmq.POLLOUT))
+
+    def send(self, message: bytes) -> bool:
+        """-> False when the message was dropped, because no receiver is there or it no longer takes messages."""
+        try:
+            self._socket.send(message, zmq.NOBLOCK)
+        except zmq.Again:
+            return False
+        return True
+
+    def close(self) -> None:
+        self._socket.close(0)
+
+
+class Receiver:
+    """The downstream end of a link: always the newest message."""
+
+    def __init__(self, context: zmq.Context[zmq.Socket[bytes]], directory: Path, link: str) -> None:
+        self._socket = context.socket(zmq.PULL)
+        self._socket.setsockopt(zmq.CONFLATE, 1)
+        self._socket.setsockopt(zmq.LINGER, 0)
+        self._socket.setsockopt(zmq.MAXMSGSIZE, MAX_MESSAGE_BYTES)
+        self._socket.setsockopt(zmq.RECONNECT_IVL, RECONNECT_MS)
+        self._socket.connect(address(directory, link))
+
+    def receive(self, timeout_ms: int) -> bytes | None:
+        """-> the newest message, or None when none came in time."""
+        if not self._socket.poll(timeout_ms, zmq.POLLIN):
+            return None
+        try:
+            return self._socket.recv(zmq.NOBLOCK)
+        except zmq.Again:
+            return None
+
+    def close(self) -> None:
+        self._socket.close(0)
