@@ -59,7 +59,7 @@ class Child:
         self.beat: Beat | None = None  # the latest from the present process
         self.row = row
         self._assignment = msgspec.json.encode(assignment)
-        self._log = log
+        self.log = log
         self._process: subprocess.Popen[bytes] | None = None
         self._usage: psutil.Process | None = None
         self._started = 0.0
@@ -95,10 +95,10 @@ class Child:
         environment["PYTHONUNBUFFERED"] = "1"
         self.beat = None
         self._finished_before = self.row.finished
-        with self._log.open("ab") as log:
+        with self.log.open("ab") as log:
             # -P: a user's folder full of `numpy.py` and the like must not get in front.
             self._process = subprocess.Popen(
-                [sys.executable, "-P", "-m", "biopose_live.pipeline.worker"],
+                [sys.executable, "-P", "-m", "biopose_live.pipeline.worker", self.name],  # the name is for `ps`
                 stdin=subprocess.PIPE,
                 stdout=log,
                 stderr=log,
@@ -192,7 +192,7 @@ class Child:
 
     def last_words(self) -> str:
         """-> the last line of the log that is not empty."""
-        lines = self._log.read_text(errors="replace").splitlines() if self._log.exists() else []
+        lines = self.log.read_text(errors="replace").splitlines() if self.log.exists() else []
         return next((line.strip() for line in reversed(lines) if line.strip()), "its log is empty")
 
     def _is_stopped(self) -> bool:

@@ -26,7 +26,8 @@ QUEUE = 100  # messages either way before they are dropped
 GOODBYE_MS = 500  # how long a child's last report may take to leave
 
 
-State = Literal["starting", "ready", "ended", "closed"]
+# "running" is said by capture alone, once it has been let go; the other stages run as soon as they are ready.
+State = Literal["starting", "ready", "running", "ended", "closed"]
 
 
 class Assignment(msgspec.Struct):

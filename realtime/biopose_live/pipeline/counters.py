@@ -5,6 +5,8 @@ One writer per row (the stage's process), any number of readers; every field is 
 
 from __future__ import annotations
 
+from typing import Protocol
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -13,12 +15,18 @@ WORDS = 8  # per row: one cache line, so that two processes never write the same
 
 def _word(index: int) -> property:
     def read(self: StageCounters) -> int:
-        return int(self._row[index])
+        return int(self._table.rows[self._row, index])
 
     def write(self: StageCounters, value: int) -> None:
-        self._row[index] = value
+        self._table.rows[self._row, index] = value
 
     return property(read, write)
+
+
+class CounterTable(Protocol):
+    """Whoever holds the rows: the frame ring."""
+
+    rows: NDArray[np.int64]
 
 
 class StageCounters:
@@ -36,9 +44,10 @@ class StageCounters:
     busy_since = _word(4)
     finished = _word(5)
 
-    def __init__(self, row: NDArray[np.int64]) -> None:
+    def __init__(self, table: CounterTable, row: int) -> None:
+        self._table = table
         self._row = row
 
     def reset(self) -> None:
-        self._row[:] = 0
+        self._table.rows[self._row] = 0
         self.last_in = self.last_out = -1

@@ -143,8 +143,8 @@ def run_inline(
     """Runs until the source ends, `--duration` of video is over, Ctrl-C or SIGTERM.
 
     `on_progress` is called about once a second.  In the summary a frame's latency counts from the moment it was
-    fetched, since nothing here happens at the pace of a clock.  A UserError of a stage ends the run: its sentence and exit
-    code are the summary's `end_reason` and `exit_code`; the sinks are completed in any case.
+    fetched, since nothing here happens at the pace of a clock.  A UserError of a stage ends the run: its sentence and
+    exit code are the summary's `end_reason` and `exit_code`; the sinks are completed in any case.
     """
     limit_threads(os.environ)
     with interruptible(None) as interruption:

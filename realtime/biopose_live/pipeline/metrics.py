@@ -109,7 +109,7 @@ class Window:
         count = len(self._values(at))
         if count < 2:
             return 0.0
-        return count / max(at - self._samples[0][0], 1e-3)
+        return (count - 1) / max(at - self._samples[0][0], 1e-3)
 
     def _values(self, now: float | None) -> NDArray[np.float64]:
         at = time.monotonic() if now is None else now

@@ -59,7 +59,8 @@ class FrameRing:
     def __init__(self, memory: SharedMemory, owner: bool) -> None:
         self._memory = memory
         self._owner = owner
-        words = np.ndarray((_HEADER_WORDS,), np.int64, memory.buf)
+        # `frombuffer` holds on to the segment, so that one still in use cannot be closed under a reader.
+        words = np.frombuffer(memory.buf, np.int64, _HEADER_WORDS)
         if words[_WORD_MAGIC] != _MAGIC:
             del words
             memory.close()
@@ -67,8 +68,11 @@ class FrameRing:
         self.slots = int(words[_WORD_SLOTS])
         self.capacity = int(words[_WORD_CAPACITY])
         self._words = words
-        self._rows = np.ndarray((_ROWS, WORDS), np.int64, memory.buf, 8 * _HEADER_WORDS)
-        self._heads = np.ndarray((self.slots, _SLOT_WORDS), np.int64, memory.buf, 8 * (_HEADER_WORDS + _ROWS * WORDS))
+        start = 8 * _HEADER_WORDS
+        self.rows = np.frombuffer(memory.buf, np.int64, _ROWS * WORDS, start).reshape(_ROWS, WORDS)
+        start += self.rows.nbytes
+        heads = np.frombuffer(memory.buf, np.int64, self.slots * _SLOT_WORDS, start)
+        self._heads = heads.reshape(self.slots, _SLOT_WORDS)
         # A restarted capture counts from 0 again: its frames go on where the last one's ended.
         self._seq_base = int(words[_WORD_SEQ]) + 1
         self._dropped_base = int(words[_WORD_DROPPED])
@@ -78,7 +82,7 @@ class FrameRing:
         """Makes the segment; this object unlinks it.  Raises FileExistsError or OSError."""
         capacity = -(-capacity // _PAGE) * _PAGE
         memory = SharedMemory(name, create=True, size=_PAGE + slots * capacity)
-        words = np.ndarray((_HEADER_WORDS,), np.int64, memory.buf)
+        words = np.frombuffer(memory.buf, np.int64, _HEADER_WORDS)
         words[_WORD_SLOTS] = slots
         words[_WORD_CAPACITY] = capacity
         words[_WORD_SLOT] = words[_WORD_SEQ] = -1
@@ -110,7 +114,7 @@ class FrameRing:
 
     def counters(self, row: int) -> StageCounters:
         """-> the counters of the stage with this position in the pipeline."""
-        return StageCounters(self._rows[row])
+        return StageCounters(self, row)
 
     def write(self, seq: int, t_capture: int, pixels: NDArray[np.uint8], dropped: int) -> FrameRef:
         """Copies (height, width, 3) RGB pixels into the next slot.
@@ -150,11 +154,12 @@ class FrameRing:
 
     def _pixels(self, slot: int, height: int, width: int) -> NDArray[np.uint8]:
         offset = _PAGE + slot * self.capacity
-        return np.ndarray((height, width, 3), np.uint8, self._memory.buf, offset)
+        flat = np.frombuffer(self._memory.buf, np.uint8, height * width * 3, offset)
+        return flat.reshape(height, width, 3)
 
     def close(self) -> None:
         """Lets go of the segment; the creator also removes it."""
-        del self._words, self._rows, self._heads
+        del self._words, self.rows, self._heads
         self._memory.close()
         if self._owner:
             self._memory.unlink()

@@ -97,8 +97,6 @@ class Supervisor:
             self._close_sinks(ending, asked_to_stop)
         finally:
             self._end_all()
-            if ending.exit_code == EXIT_FAILURE:
-                ending.reason = ending.reason.replace("{logs}", str(self._directory.keep_logs()))
             self._hub.close()
         return self._summary(ending)
 
@@ -157,8 +155,8 @@ class Supervisor:
         child.kill()
         if not child.may_restart():
             return Ending(
-                f"The {child.name} stage {complaint} again and again and is given up; its log ends with: "
-                f"{child.last_words()} (logs: {{logs}}).",
+                f"The {child.name} stage {complaint} again and again and is given up; its log "
+                f"{self._keep_logs(child)}ends with: {child.last_words()}",
                 EXIT_FAILURE,
                 patient=True,
                 drain=self._going,
@@ -166,6 +164,13 @@ class Supervisor:
         log.warning("The %s stage %s: starting it again.", child.name, complaint)
         child.bury()
         return None
+
+    def _keep_logs(self, child: Child) -> str:
+        try:
+            return f"({self._directory.keep_logs() / child.log.name}) "
+        except OSError as error:
+            log.warning("The stages' logs could not be kept: %s", error)
+            return ""
 
     def _let_go(self) -> None:
         """Tells capture to start, once everybody was ready and linked; a restarted capture starts at once."""

@@ -23,11 +23,13 @@ import msgspec
 import zmq
 
 from biopose_client.schema import Pose
-from biopose_live.errors import UserError
+from biopose_live.errors import EXIT_FAILURE, UserError
 from biopose_live.messages import Decoder, FrameRef, encode
-from biopose_live.pipeline.control import Assignment, Failure, settings_from_map
+from biopose_live.pipeline.control import GOODBYE_MS, Assignment, Failure, settings_from_map
 from biopose_live.pipeline.heartbeat import Heartbeat, NoticeHandler, die_with_parent
+from biopose_live.pipeline.metrics import Summary
 from biopose_live.pipeline.ring import FrameRing
+from biopose_live.pipeline.run_metrics import RunMetrics, StageState
 from biopose_live.pipeline.sockets import Receiver, Sender
 from biopose_live.pipeline.stage_table import CAPTURE, INPUT_TYPES, SINKS, STAGES, Sinks, load
 from biopose_live.settings import Settings
@@ -99,6 +101,7 @@ class Worker:
             beat.linked = sender.linked
             if beat.leave.is_set() or beat.stop.is_set():
                 break
+        beat.state = "running"
         while not (beat.leave.is_set() or beat.stop.is_set()):
             called = time.monotonic_ns()
             row.busy_since = called
@@ -191,8 +194,17 @@ class Worker:
                         beat.problems = [*sinks.problems, *given_up]
                         beat.state = "closed"
                         beat.leave.wait()
+            if beat.state != "closed":
+                # Told to leave without a word, or orphaned: what was recorded so far is completed all the same.
+                sinks.close(self._own_summary())
         finally:
             receiver.close()
+
+    def _own_summary(self) -> Summary:
+        rows = {name: self._ring.counters(row) for row, name in enumerate(STAGES)}
+        states = {name: StageState(received=row.received, produced=row.produced) for name, row in rows.items()}
+        metrics = RunMetrics(self._assignment.session, self._assignment.settings)
+        return metrics.summary(states, self._ring.dropped, "the program was ended", EXIT_FAILURE, ())
 
 
 def seq_of(message: Any) -> int:
@@ -247,7 +259,8 @@ def main() -> int:
         return 1
     finally:
         heartbeat.finish()
-        context.destroy(linger=500)
+        context.destroy(linger=GOODBYE_MS)
+        ring.close()
     return 0
 
 
