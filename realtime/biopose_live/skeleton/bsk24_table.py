@@ -21,7 +21,7 @@ SOURCES: dict[str, str] = {
     "delp1990": "Delp et al. 1990, An interactive graphics-based model of the lower extremity, IEEE TBME 37:757-767",
     "holzbaur2005": "Holzbaur et al. 2005, A model of the upper extremity, Ann Biomed Eng 33:829-840",
     "rajagopal2016": "Rajagopal et al. 2016, Full-body musculoskeletal model, IEEE TBME 63:2068-2079",
-    "deleva1996": "de Leva 1996, Adjustments to Zatsiorsky-Seluyanov's segment inertia parameters, J Biomech 29:1223-1230",
+    "deleva1996": "de Leva 1996, Adjustments to Zatsiorsky-Seluyanov's inertia parameters, J Biomech 29:1223-1230",
     "drillis1966": "Drillis and Contini 1966, Body segment parameters (figure in Winter 2009, Biomechanics, ch. 4)",
     "ansur2": "Gordon et al. 2014, 2012 Anthropometric Survey of U.S. Army Personnel (ANSUR II), NATICK/TR-15/007",
     "aaos1965": "American Academy of Orthopaedic Surgeons 1965, Joint Motion: Method of Measuring and Recording",
@@ -276,8 +276,8 @@ def _radii(length: str, sagittal: float, transverse: float, longitudinal: float)
     return sagittal * metres, longitudinal * metres, transverse * metres
 
 
-# Fractions, centres and radii: deleva1996, table 4, men. Splits (choice): the scapulae take 1 % of body mass each out of
-# the upper trunk; the forearm is halved between ulna and radius; the foot is shared 0.10 : 0.75 : 0.15.
+# Fractions, centres and radii: deleva1996, table 4, men. Splits (choice): the scapulae take 1 % of body mass each out
+# of the upper trunk; the forearm is halved between ulna and radius; the foot is shared 0.10 : 0.75 : 0.15.
 MASSES: tuple[MassRow, ...] = (
     MassRow("pelvis", 0.1117, (-0.0650, -0.0216, 0.0), _radii("lower_trunk", 0.615, 0.551, 0.587), "deleva1996"),
     MassRow("lumbar", 0.1633, (0.0300, 0.1010, 0.0), _radii("middle_trunk", 0.482, 0.383, 0.468), "deleva1996"),

@@ -13,13 +13,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .model import GROUND, FloatArray
+from .functions import Polynomial
+from .model import GROUND, BoolArray, FloatArray
 
 if TYPE_CHECKING:
     from .inverse_kinematics import IKResult, InverseKinematics
 
 ROOT_STEPS = 30
-WHOLE_STEPS = 60
+FREE_STEPS = 40
+WHOLE_STEPS = 40
 REPAIRS = 40
 PATIENCE = 12
 SPREAD_LIMIT = np.pi
@@ -74,6 +76,7 @@ class _Search:
         for number, coordinate in enumerate(model.coordinates):
             if number in free:
                 self.of_body.setdefault(model.joints[coordinate.joint].child, []).append(number)
+        self.turning = [_turning_coordinates(solver, number) for number in range(len(model.joints))]
         self.seen = np.isfinite(targets).all(axis=1) & (self.weights > 0.0)
 
     def cost(self, result: IKResult) -> float:
@@ -84,8 +87,29 @@ class _Search:
         return total
 
     def whole(self, start: FloatArray) -> IKResult:
-        """Solve for everything from ``start``."""
-        return self.solver.solve(self.targets, start, WHOLE_STEPS, self.prior, self.pull, self.weights)
+        """Solve for everything from ``start``: first without the limits of rotations, then folded into them."""
+        solve = self.solver.solve
+        loose = solve(self.targets, start, FREE_STEPS, self.prior, self.pull, self.weights, limited=False)
+        return solve(self.targets, self.folded(loose.q), WHOLE_STEPS, self.prior, self.pull, self.weights)
+
+    def folded(self, q: FloatArray) -> FloatArray:
+        """The same pose in the angles that break the ranges least.
+
+        A joint of three rotations about axes at right angles has two sets of angles for every pose, (a, b, c) and
+        (a + pi, pi - b, c + pi), each up to whole turns.
+        """
+        q = q.copy()
+        for turning, two_sets in self.turning:
+            sets = [q[turning]]
+            if two_sets:
+                a, b, c = sets[0]
+                sets.append(np.array([a + np.pi, np.pi - b, c + np.pi]))
+            low, high = self.solver.limits[turning, 0], self.solver.limits[turning, 1]
+            middle = np.where(high < 2.0 * np.pi, (low + high) / 2.0, 0.0)
+            wrapped = [middle + (angles - middle + np.pi) % (2.0 * np.pi) - np.pi for angles in sets]
+            outside = [float(np.sum(np.maximum(low - w, 0.0) + np.maximum(w - high, 0.0))) for w in wrapped]
+            q[turning] = wrapped[int(np.argmin(outside))]
+        return q
 
     # --- the root -------------------------------------------------------------------------------------------------
 
@@ -113,7 +137,7 @@ class _Search:
                 best = result
         return start if best is None else best.q
 
-    def root_markers(self) -> FloatArray | None:
+    def root_markers(self) -> BoolArray | None:
         """Which markers to place the root by: its own body's when they span a plane, else those of bodies nearby."""
         bodies = set(self.roots)
         on = np.zeros(len(self.seen), bool)
@@ -173,6 +197,24 @@ class _Search:
             if coordinate.rotational and not coordinate.clamped:
                 result.q[c] = -((np.pi - result.q[c]) % (2.0 * np.pi) - np.pi)
         return result
+
+
+def _turning_coordinates(solver: InverseKinematics, number: int) -> tuple[list[int], bool]:
+    """The free rotations of a joint in the order in which they turn, and whether every pose has two sets of them."""
+    joint = solver.model.joints[number]
+    turning: list[int] = []
+    plain = True
+    for axis in joint.axes[:3]:
+        c = axis.coordinate
+        if c is not None and c in solver.free and c not in turning:
+            turning.append(c)
+            plain &= isinstance(axis.function, Polynomial) and axis.function.coefficients in ((1.0, 0.0), (-1.0, 0.0))
+    # A coordinate that also turns or moves something else may be neither flipped nor wrapped.
+    uses = [axis.coordinate for axis in joint.axes if axis.coordinate is not None]
+    if not plain or any(uses.count(c) > 1 for c in turning):
+        return [], False
+    gram = np.array([axis.direction for axis in joint.axes[:3]])
+    return turning, len(turning) == 3 and bool(np.allclose(gram @ gram.T, np.eye(3), atol=1e-6))
 
 
 def _low_discrepancy(index: int, dimension: int) -> float:

@@ -135,4 +135,4 @@ def _spline_coefficients(x: FloatArray, y: FloatArray, kind: str) -> tuple[Float
     slope[-1] = rise[-1] + step[-1] * (sixth[-2] + 2.0 * sixth[-1])
     third[:-1] = np.diff(sixth) / step
     third[-1] = third[-2]
-    return slope, 3.0 * sixth, third
+    return slope, np.asarray(3.0 * sixth), third

@@ -16,7 +16,7 @@ import numpy as np
 
 from .cold_start import fit_from_any_pose
 from .least_squares import Problem, residual_jacobian, solve_frame
-from .model import GROUND, FloatArray, SkeletonModel, scale_model
+from .model import GROUND, BoolArray, FloatArray, SkeletonModel, scale_model
 from .tree import IntArray, check_bodies, check_scales, compile_tree, couple
 
 UNBOUNDED = 1e9
@@ -77,6 +77,10 @@ class InverseKinematics:
             [c.range if c.clamped else (-UNBOUNDED, UNBOUNDED) for c in model.coordinates], float
         ).reshape(-1, 2)
         self.problem = _problem(self)
+        wide = np.array([model.coordinates[c].rotational for c in self.free], bool)
+        self.unlimited = self.problem._replace(
+            lower=np.where(wide, -UNBOUNDED, self.problem.lower), upper=np.where(wide, UNBOUNDED, self.problem.upper)
+        )
 
     # --- solving --------------------------------------------------------------------------------------------------
 
@@ -88,7 +92,8 @@ class InverseKinematics:
         q_prior: FloatArray | None = None,
         prior_weight: FloatArray | None = None,
         weights: FloatArray | None = None,
-        free: FloatArray | None = None,
+        free: BoolArray | None = None,
+        limited: bool = True,
     ) -> IKResult:
         """Coordinates that bring the markers to ``targets`` (M, 3) m in ground; a row with NaN is a missing marker.
 
@@ -96,15 +101,24 @@ class InverseKinematics:
         with ``prior_weight`` (Q,) adds a quadratic pull; a weight of ``(marker sigma / coordinate sigma)^2`` makes it a
         Gaussian prior beside markers of weight one. ``weights`` (M,) replace the markers' weights for this frame, for
         example with their confidence. ``free`` (Q,) bool holds still the coordinates where it is False. Locked
-        coordinates keep the value of ``q_start``. Raises ValueError for a wrong shape.
+        coordinates keep the value of ``q_start``. ``limited`` False lifts the limits of the rotations. Raises
+        ValueError for a wrong shape.
         """
         q = self._vector(self.model.default_pose() if q_start is None else q_start, "q_start")
         prior = self._vector(q if q_prior is None else q_prior, "q_prior")
         pull = self._prior_weight(prior_weight if q_prior is not None else None)
         marker_targets, marker_weights = self._seen(targets, weights)
-        held = np.zeros(len(self.free), np.bool_) if free is None else ~np.asarray(free, bool)[self.free]
+        held = self._held(free)
         steps, cost, matrix = solve_frame(
-            self.problem, q, marker_targets, marker_weights, prior, pull, held, iterations, DAMPING
+            self.problem if limited else self.unlimited,
+            q,
+            marker_targets,
+            marker_weights,
+            prior,
+            pull,
+            held,
+            iterations,
+            DAMPING,
         )
         total = float(np.sum(marker_weights))
         information = np.zeros((len(q), len(q)))
@@ -135,10 +149,10 @@ class InverseKinematics:
         prior_weight: FloatArray | None = None,
         weights: FloatArray | None = None,
     ) -> FloatArray:
-        """One standard deviation (Q,) rad or m of each coordinate at ``q`` for markers that err by ``marker_sigma`` (m).
+        """One standard deviation (Q,) rad or m of each coordinate at ``q`` when markers err by ``marker_sigma`` (m).
 
         The Laplace approximation: ``marker_sigma^2 (J^T W J + P)^-1``, with a uniform prior over the range of each
-        limited coordinate (variance ``range^2 / 12``), so that a coordinate no marker sees is as uncertain as its range.
+        limited coordinate (variance ``range^2 / 12``), so that one that no marker sees is as uncertain as its range.
         Zero for locked coordinates; a coupled one follows its own. ``visible`` (M,) bool, all when None. Infinite where
         nothing limits the coordinate. Raises ValueError for a wrong shape.
         """
@@ -148,7 +162,7 @@ class InverseKinematics:
             targets[~np.asarray(visible, bool)] = np.nan
         marker_targets, marker_weights = self._seen(targets, weights)
         pull = self._prior_weight(prior_weight)
-        held = np.zeros(len(self.free), np.bool_)
+        held = self._held(None)
         _, _, matrix = solve_frame(self.problem, q, marker_targets, marker_weights, q.copy(), pull, held, 0, DAMPING)
         span = (self.limits[:, 1] - self.limits[:, 0])[self.free]
         limited = span < UNBOUNDED
@@ -172,6 +186,12 @@ class InverseKinematics:
         return residual_jacobian(self.problem, q)
 
     # --- checks ---------------------------------------------------------------------------------------------------
+
+    def _held(self, free: BoolArray | None) -> BoolArray:
+        held = np.zeros(len(self.free), np.bool_)
+        if free is not None:
+            held[:] = np.logical_not(np.asarray(free, bool)[self.free])
+        return held
 
     def _root(self, coordinate: int) -> int:
         followed = {coupler.dependent: coupler.independent for coupler in self.model.couplers}
@@ -200,7 +220,7 @@ class InverseKinematics:
         weights = self.weights if weights is None else np.asarray(weights, float)
         if weights.shape != (len(self.marker_bodies),) or not np.all(weights >= 0.0):
             raise ValueError(f"weights must be {len(self.marker_bodies)} numbers >= 0, got shape {weights.shape}")
-        seen = np.isfinite(targets).all(axis=1)
+        seen: BoolArray = np.all(np.isfinite(targets), axis=1)
         return np.where(seen[:, None], targets, 0.0), np.where(seen, weights, 0.0)
 
 

@@ -13,10 +13,11 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit
 
-from .model import FloatArray
+from .model import BoolArray, FloatArray
 from .tree import FAST, IntArray, Tree, couple, evaluate, pose_tree
 
 FLOOR = 1e-8  # damping (m^2 / rad^2) that keeps coordinates still which no marker sees
+SMALLEST_GAIN = 1e-9  # of the cost, in one accepted step: below it nothing is left to gain
 SMALLEST_STEP = 1e-9  # rad or m: below it nothing is left to gain
 
 
@@ -234,7 +235,7 @@ def _bounded_step(
     q: FloatArray,
     matrix: FloatArray,
     gradient: FloatArray,
-    held: FloatArray,
+    held: BoolArray,
     damping: float,
     system: FloatArray,
     step: FloatArray,
@@ -298,7 +299,7 @@ def solve_frame(
     weights: FloatArray,
     prior: FloatArray,
     pull: FloatArray,
-    held: FloatArray,
+    held: BoolArray,
     iterations: int,
     damping: float,
 ) -> tuple[int, float, FloatArray]:
@@ -339,11 +340,14 @@ def solve_frame(
             problem, trial, targets, weights, prior, pull, work, new_matrix, new_gradient
         )
         if new_cost + new_extra < cost + extra:
+            small = cost + extra - new_cost - new_extra < SMALLEST_GAIN * (cost + extra)
             cost, extra = new_cost, new_extra
             q[:] = trial
             matrix, new_matrix = new_matrix, matrix
             gradient, new_gradient = new_gradient, gradient
             damping = max(damping * 0.3, 1e-9)
+            if small:
+                break
         else:
             trial[:] = q
             damping = damping * 10.0

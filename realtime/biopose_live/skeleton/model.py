@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from .functions import Function
 
 FloatArray = NDArray[np.float64]
+BoolArray = NDArray[np.bool_]
 GROUND = -1
 
 

@@ -51,9 +51,9 @@ class _RowFile:
         return str(self.rows).rjust(COUNT_WIDTH, "0").encode()
 
     def _fault(self, error: OSError) -> UserError:
-        reason = error.strerror or error
+        kept = f"its first {self.rows} rows are kept; " if self.rows else ""
         return UserError(
-            f"Cannot write {self.path}: {reason}; its first {self.rows} rows are kept, free space or choose another folder.",
+            f"Cannot write {self.path}: {error.strerror or error}; {kept}free some space or choose another folder.",
             EXIT_SINK,
         )
 
@@ -81,11 +81,15 @@ class _RowFile:
         self._set_count()
 
     def _set_count(self) -> None:
-        assert self._file is not None
-        for place in self._places:
-            os.lseek(self._file, place, os.SEEK_SET)
-            os.write(self._file, self._count())
-        os.lseek(self._file, self._length, os.SEEK_SET)
+        if self._file is None:
+            raise ValueError(f"{self.path} is closed")
+        try:
+            for place in self._places:
+                os.lseek(self._file, place, os.SEEK_SET)
+                os.write(self._file, self._count())
+            os.lseek(self._file, self._length, os.SEEK_SET)
+        except OSError as error:
+            raise self._fault(error) from None
 
     def close(self) -> None:
         """Close the file; a second call does nothing."""
@@ -137,7 +141,7 @@ class MotionWriter(_RowFile):
     def append(self, time: float, q: FloatArray) -> None:
         """Add the row of ``time`` (s, later than the last) with coordinates ``q`` (Q,) rad or m.
 
-        Raises UserError when the disk is full, ValueError for a wrong shape, a value that is not finite, or an old time.
+        Raises UserError when the disk is full, ValueError for a wrong shape, a value not finite, or an old time.
         """
         values = np.asarray(q, float)
         if values.shape != self._factors.shape or not np.all(np.isfinite(values)):
@@ -160,7 +164,16 @@ class TrajectoryWriter(_RowFile):
             raise ValueError(f"the rate is {rate} Hz, expected a number above zero")
         self._names = len(names)
         self._factor, self._format = (1.0, "%.7f") if units == "m" else (1000.0, "%.4f")
-        keys = ["DataRate", "CameraRate", "NumFrames", "NumMarkers", "Units", "OrigDataRate", "OrigDataStartFrame", "OrigNumFrames"]
+        keys = [
+            "DataRate",
+            "CameraRate",
+            "NumFrames",
+            "NumMarkers",
+            "Units",
+            "OrigDataRate",
+            "OrigDataStartFrame",
+            "OrigNumFrames",
+        ]
         frequency = f"{rate:g}"
         facts = [frequency, frequency, "{count}", str(len(names)), units, frequency, "1", "{count}"]
         axes = [f"{axis}{number}" for number in range(1, len(names) + 1) for axis in "XYZ"]

@@ -153,7 +153,7 @@ class _Reader:
         )
 
     def bodies(self, model: Element) -> list[Body]:
-        bodies = []
+        bodies: list[Body] = []
         for element in model.findall("BodySet/objects/*"):
             where = f"/bodyset/{element.get('name') or element.tag}"
             if element.tag != "Body":

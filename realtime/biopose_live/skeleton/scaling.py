@@ -2,8 +2,8 @@
 
 Like OpenSim's ScaleTool: each scale factor is the ratio of distances, measured over modelled, of pairs of named points
 (`RULES`); the model's side is posed like the person and stretched with the factors found so far, and the ratios are
-taken again until they settle, so pairs that lie oblique to an axis or span several bodies come out right too. Then
-the markers are fixed to the stretched bodies where they lie in the known standing pose (ScaleTool's MarkerPlacer), which
+taken again until they settle, so pairs oblique to an axis or across several bodies come out right too. Then the
+markers are fixed to the stretched bodies where they lie in the known standing pose (ScaleTool's MarkerPlacer), which
 ties the zero of every angle to that pose.
 
 Point names: the joint centres of `JOINT_POINTS` and the markers of the model, all in one frame that is aligned with
@@ -221,7 +221,7 @@ def place_root(
 def place_markers(
     model: SkeletonModel, scales: FloatArray, q: FloatArray, marker_bodies: object, marker_points: FloatArray
 ) -> FloatArray:
-    """Locations (M, 3) m in the scaled body frames of points (M, 3) m in ground, seen when the skeleton stands at ``q``."""
+    """Locations (M, 3) m in the scaled body frames of points (M, 3) m in ground, seen with the skeleton at ``q``."""
     bodies = check_bodies(model, marker_bodies)
     rotation, position = Kinematics(model).forward(q, scales)
     points = np.asarray(marker_points, float)
@@ -239,10 +239,10 @@ def settle_pose(
     q_sigma: FloatArray,
     point_sigma: float = 0.01,
 ) -> FloatArray:
-    """The standing pose (Q,) when it is known only roughly: the points pull, ``q_expected`` +- ``q_sigma`` (Q,) holds.
+    """The standing pose (Q,) when it is known roughly: the points pull, ``q_expected`` +- ``q_sigma`` (Q,) holds.
 
-    Use a small sigma (about 0.02 rad) where the zero of an angle must stay where it is put by definition, such as pelvis
-    tilt and spine, and a large one where the pose really is unknown, such as the arms. Sigma 0 is infinitely strong.
+    Use a small sigma (about 0.02 rad) where the zero of an angle must stay where its definition puts it, such as
+    pelvis tilt and spine, and a large one where the pose is unknown, such as the arms. Sigma 0 is infinitely strong.
     """
     scales = check_scales(model, scales)
     bodies: list[int] = []

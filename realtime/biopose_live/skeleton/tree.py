@@ -196,9 +196,9 @@ def pose_tree(
 ) -> None:
     """Pose every body and say how each motion moves it.
 
-    Fills ``rotation`` (B, 3, 3) and ``position`` (B, 3) of the bodies in ground, ``direction`` (J, 6, 3) of each motion's
-    axis in ground, ``pivot`` (J, 3), the point about which a joint's rotations turn, and ``rate`` (J, 6), the derivative
-    of each motion by its coordinate.
+    Fills, in ground: ``rotation`` (B, 3, 3) and ``position`` (B, 3) of the bodies, ``direction`` (J, 6, 3) of each
+    motion's axis, ``pivot`` (J, 3), the point about which a joint's rotations turn; and ``rate`` (J, 6), the
+    derivative of each motion by its coordinate.
     """
     frame = np.empty((3, 3))
     turned = np.empty((3, 3))
