@@ -14,8 +14,8 @@ import re
 from dataclasses import dataclass
 
 import zmq
-from biopose_client import schema
 
+from biopose_client import schema
 from biopose_live.errors import EXIT_SINK, EXIT_USAGE, UserError
 
 log = logging.getLogger(__name__)

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-from biopose_client import schema
 
+from biopose_client import schema
 from biopose_live.errors import EXIT_SOURCE, UserError
 from biopose_live.sinks.msgpack_stream import NotMessagePack, split
 
