@@ -2,8 +2,8 @@
 
 Keys are SMPL's: `v_template` [V, 3], `shapedirs` [V, 3, K], `weights` [V, 24], `J_regressor` [24, V], `kintree_table`
 [2, 24], `f` [F, 3], and `posedirs` [V, 3, 207], whose absence means no pose-dependent shape. The embedded file adds
-`joint_names`, `marker_names` and `marker_vertices`. A pickle can run code when it is opened, so .pkl files go through
-`safe_pickle`, which admits arrays and nothing else.
+`marker_names` and `marker_vertices` [M], and `anny_vertex_ids` [V], ascending ids in Anny's full mesh. A pickle can run
+code when it is opened, so .pkl files go through `safe_pickle`, which admits arrays and nothing else.
 
 Dimension letters: V vertices, J = 24 joints, K shape coefficients (at most 10 are kept), F faces, M markers.
 """
@@ -11,6 +11,7 @@ Dimension letters: V vertices, J = 24 joints, K shape coefficients (at most 10 a
 from __future__ import annotations
 
 import zipfile
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,6 +40,7 @@ class BodyArrays:
     joint_names: tuple[str, ...]
     marker_names: tuple[str, ...] | None
     marker_vertices: np.ndarray | None
+    anny_vertex_ids: np.ndarray | None
 
 
 def read_body_file(path: Path) -> BodyArrays:
@@ -66,7 +68,7 @@ def _read_npz(path: Path) -> dict[str, np.ndarray]:
     try:
         with np.load(path, allow_pickle=False) as file:
             return {key: file[key] for key in file.files}
-    except (ValueError, OSError, EOFError, KeyError, zipfile.BadZipFile, zipfile.zlib.error) as error:  # type: ignore[attr-defined]
+    except (ValueError, OSError, EOFError, KeyError, zipfile.BadZipFile, zlib.error) as error:
         raise UserError(f"The body file {path} is not a readable .npz ({error}); copy it again.", EXIT_MODEL) from error
 
 
@@ -116,6 +118,7 @@ def _checked(path: Path, content: Mapping[str, object]) -> BodyArrays:
                 f"In the body file {path}, marker_vertices names vertices that do not exist (there are {v}).",
                 EXIT_MODEL,
             )
+    anny_vertex_ids = numbers("anny_vertex_ids", v).astype(np.int64) if "anny_vertex_ids" in content else None
     return BodyArrays(
         v_template=template,
         shapedirs=np.ascontiguousarray(shapedirs),
@@ -127,4 +130,5 @@ def _checked(path: Path, content: Mapping[str, object]) -> BodyArrays:
         joint_names=JOINT_NAMES,
         marker_names=marker_names,
         marker_vertices=marker_vertices,
+        anny_vertex_ids=anny_vertex_ids,
     )

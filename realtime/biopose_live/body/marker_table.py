@@ -15,7 +15,7 @@ from biopose_live.body.joints import JOINT_INDEX
 
 
 class Marker(NamedTuple):
-    """One virtual marker. `bony` tells a palpable landmark from a soft-tissue point."""
+    """One virtual marker. `bony` tells a palpable landmark from a soft-tissue point; `anny_vertex` is an Anny id."""
 
     name: str
     segment: str
@@ -47,7 +47,7 @@ MARKERS = (
     Marker("RMT2", "calcn_r", True, "right head of the second metatarsal, top of the foot", 6508),
     Marker("RTOE", "toes_r", False, "right tip of the big toe", 4917),
     Marker("RACR", "scapula_r", True, "right acromion, upper surface above the shoulder centre", 1546),
-    Marker("RSCA", "scapula_r", True, "right inferior angle of the scapula", 3925),
+    Marker("RSCA", "scapula_r", True, "right inferior angle of the scapula", 1569),
     Marker("RUA1", "humerus_r", False, "right upper-arm cluster: outer side, at 45 % of the length", 1704),
     Marker("RUA2", "humerus_r", False, "right upper-arm cluster: front, at 60 % of the length", 1713),
     Marker("RUA3", "humerus_r", False, "right upper-arm cluster: back, at 60 % of the length", 1722),
@@ -88,7 +88,7 @@ MARKERS = (
     Marker("LMT2", "calcn_l", True, "left head of the second metatarsal, top of the foot", 13088),
     Marker("LTOE", "toes_l", False, "left tip of the big toe", 11519),
     Marker("LACR", "scapula_l", True, "left acromion, upper surface above the shoulder centre", 8209),
-    Marker("LSCA", "scapula_l", True, "left inferior angle of the scapula", 10573),
+    Marker("LSCA", "scapula_l", True, "left inferior angle of the scapula", 8231),
     Marker("LUA1", "humerus_l", False, "left upper-arm cluster: outer side, at 45 % of the length", 8360),
     Marker("LUA2", "humerus_l", False, "left upper-arm cluster: front, at 60 % of the length", 8369),
     Marker("LUA3", "humerus_l", False, "left upper-arm cluster: back, at 60 % of the length", 8378),
@@ -108,8 +108,8 @@ MARKERS = (
     Marker("LBHD", "head", False, "left back of the head, at the height of the forehead marker", 7641),
     Marker("LEAR", "head", False, "left most lateral point of the ear", 12006),
     Marker("C7", "thorax", True, "spinous process of the seventh cervical vertebra", 858),
-    Marker("T10", "thorax", True, "spinous process of the tenth thoracic vertebra", 3972),
-    Marker("L3", "lumbar", True, "spinous process of the third lumbar vertebra", 4179),
+    Marker("T10", "thorax", True, "spinous process of the tenth thoracic vertebra", 3944),
+    Marker("L3", "lumbar", True, "spinous process of the third lumbar vertebra", 4132),
     Marker("SACR", "pelvis", True, "sacrum, between the posterior superior iliac spines", 4371),
     Marker("CLAV", "thorax", True, "jugular notch of the sternum, between the collar bones", 1528),
     Marker("STRN", "thorax", True, "sternum, lower third", 1876),

@@ -42,7 +42,7 @@ class _SparseMatrix:
 
     def dense(self) -> np.ndarray:
         try:
-            shape = tuple(int(n) for n in self.fields.get("_shape", self.fields.get("shape")))
+            shape = tuple(int(n) for n in self.fields["_shape" if "_shape" in self.fields else "shape"])
             data, indices, pointers = (np.asarray(self.fields[k]) for k in ("data", "indices", "indptr"))
             rows, columns = shape if self.by_column else shape[::-1]
             if not 0 < rows * columns <= 1 << 27 or len(pointers) != columns + 1:
