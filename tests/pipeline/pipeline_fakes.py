@@ -248,3 +248,12 @@ class HardExitNeurik(Neurik):
         if message.frame.seq == 10:
             os._exit(7)
         return super().process(message)
+
+
+class HangingMqhmr(Mqhmr):
+    """Never comes back from frame 5."""
+
+    def process(self, message: Detections) -> Meshes:
+        while message.frame.seq == 5:
+            time.sleep(1)
+        return super().process(message)

@@ -59,19 +59,22 @@ class FrameRing:
     def __init__(self, memory: SharedMemory, owner: bool) -> None:
         self._memory = memory
         self._owner = owner
+        buffer = memory.buf
+        assert buffer is not None  # only so once closed
+        self._buffer = buffer
         # `frombuffer` holds on to the segment, so that one still in use cannot be closed under a reader.
-        words = np.frombuffer(memory.buf, np.int64, _HEADER_WORDS)
+        words = np.frombuffer(buffer, np.int64, _HEADER_WORDS)
         if words[_WORD_MAGIC] != _MAGIC:
-            del words
+            del words, self._buffer, buffer
             memory.close()
             raise ValueError(f"shared memory {memory.name} is no frame ring")
         self.slots = int(words[_WORD_SLOTS])
         self.capacity = int(words[_WORD_CAPACITY])
         self._words = words
         start = 8 * _HEADER_WORDS
-        self.rows = np.frombuffer(memory.buf, np.int64, _ROWS * WORDS, start).reshape(_ROWS, WORDS)
+        self.rows = np.frombuffer(buffer, np.int64, _ROWS * WORDS, start).reshape(_ROWS, WORDS)
         start += self.rows.nbytes
-        heads = np.frombuffer(memory.buf, np.int64, self.slots * _SLOT_WORDS, start)
+        heads = np.frombuffer(buffer, np.int64, self.slots * _SLOT_WORDS, start)
         self._heads = heads.reshape(self.slots, _SLOT_WORDS)
         # A restarted capture counts from 0 again: its frames go on where the last one's ended.
         self._seq_base = int(words[_WORD_SEQ]) + 1
@@ -82,7 +85,9 @@ class FrameRing:
         """Makes the segment; this object unlinks it.  Raises FileExistsError or OSError."""
         capacity = -(-capacity // _PAGE) * _PAGE
         memory = SharedMemory(name, create=True, size=_PAGE + slots * capacity)
-        words = np.frombuffer(memory.buf, np.int64, _HEADER_WORDS)
+        buffer = memory.buf
+        assert buffer is not None
+        words = np.frombuffer(buffer, np.int64, _HEADER_WORDS)
         words[_WORD_SLOTS] = slots
         words[_WORD_CAPACITY] = capacity
         words[_WORD_SLOT] = words[_WORD_SEQ] = -1
@@ -154,12 +159,12 @@ class FrameRing:
 
     def _pixels(self, slot: int, height: int, width: int) -> NDArray[np.uint8]:
         offset = _PAGE + slot * self.capacity
-        flat = np.frombuffer(self._memory.buf, np.uint8, height * width * 3, offset)
+        flat = np.frombuffer(self._buffer, np.uint8, height * width * 3, offset)
         return flat.reshape(height, width, 3)
 
     def close(self) -> None:
         """Lets go of the segment; the creator also removes it."""
-        del self._words, self.rows, self._heads
+        del self._words, self.rows, self._heads, self._buffer
         self._memory.close()
         if self._owner:
             self._memory.unlink()

@@ -37,7 +37,12 @@ class Sender:
         return bool(self._socket.poll(0, zmq.POLLOUT))
 
     def send(self, message: bytes) -> bool:
-        """-> False when the message was dropped, because no receiver is there or it no longer takes messages."""
+        """-> False when the message was dropped, because no receiver is there or it no longer takes messages.
+
+        Raises ValueError for one that the receiver would refuse: it would also leave for good.
+        """
+        if len(message) > MAX_MESSAGE_BYTES:
+            raise ValueError(f"a message of {len(message)} bytes is over the limit of {MAX_MESSAGE_BYTES}")
         try:
             self._socket.send(message, zmq.NOBLOCK)
         except zmq.Again:
