@@ -34,7 +34,7 @@ FRAMES_TO_BELIEVE = 3
 SAME_PERSON = 0.5  # keypoint similarity of two detections in one frame, at DUPLICATE_TOLERANCE
 DUPLICATE_TOLERANCE = 0.05  # of the person's size
 MOTION_TOLERANCE = 0.1  # of the person's size, just after being seen
-SLACK, SLACK_SPEED = 0.5, 2.0  # how far off the predicted place may be: body sizes, body sizes/s unseen
+SLACK, SLACK_SPEED = 0.3, 1.5  # how far off the predicted place may be: body sizes, body sizes/s unseen
 COLOUR_WEIGHT = 0.5
 ABSENCE_WEIGHT = 0.1  # per second: of two equal candidates the one seen last goes on
 UNMATCHED = 1.2  # cost above which nobody is taken for anybody
@@ -121,6 +121,15 @@ class _Track:
         self.frames = 1
         self.t = t
 
+    @property
+    def settled(self) -> bool:
+        return self.id is not None or self.frames >= FRAMES_TO_BELIEVE
+
+    @property
+    def memory(self) -> float:
+        """-> s; somebody reported at once who was hardly seen since does not keep a place from others."""
+        return MEMORY if self.id is not None and self.frames >= FRAMES_TO_BELIEVE else PATIENCE
+
     def expected(self, t: float) -> Vector:
         """-> (K, 3): the last keypoints moved on to time t."""
         moved = self.keypoints.copy()
@@ -169,20 +178,17 @@ class Tracker:
         width, height: of the image, px; image (height, width, 3) RGB: without it colours are not used.
         """
         found = self._distinct(people, width, height, image)
-        self._tracks = [
-            track for track in self._tracks if t - track.t <= (MEMORY if track.id is not None else PATIENCE)
-        ]
-        # The believed choose first, so that a passing wrong detection takes nothing from them.
+        self._tracks = [track for track in self._tracks if t - track.t <= track.memory]
+        # Whoever was seen often enough chooses first, also those waiting for a place: then a passing wrong detection
+        # takes nobody's, and somebody who was there all along is not taken for the one who just left.
         known: list[tuple[_Track, _Candidate]] = []
-        for believed in (True, False):
-            tracks = [track for track in self._tracks if (track.id is not None) == believed]
-            cost = np.array([[track.cost(one, t) for one in found] for track in tracks]).reshape(
-                len(tracks), len(found)
-            )
-            pairs = [(tracks[row], found[column]) for row, column in assign(cost, UNMATCHED)]
-            known += pairs
-            taken = {id(one) for _, one in pairs}
-            found = [one for one in found if id(one) not in taken]
+        for settled in (True, False):
+            tracks = [track for track in self._tracks if track.settled == settled]
+            cost = np.array([[track.cost(one, t) for one in found] for track in tracks])
+            pairs = assign(cost.reshape(len(tracks), len(found)), UNMATCHED)
+            known += [(tracks[row], found[column]) for row, column in pairs]
+            taken = {column for _, column in pairs}
+            found = [one for column, one in enumerate(found) if column not in taken]
         for track, one in known:
             track.follow(one, t)
         for one in found:
@@ -205,8 +211,10 @@ class Tracker:
         """-> one candidate per person in the image, the largest first, whatever the order they came in."""
         candidates: list[_Candidate] = []
         for person in people:
+            if not np.isfinite(person.keypoints).all():
+                continue
             box = bounding_box(person.keypoints, width, height)
-            if not np.isfinite(person.keypoints).all() or box[2] <= 0 or box[3] <= 0:
+            if box[2] <= 0 or box[3] <= 0:
                 continue
             colours = None if image is None else torso_colours(image, person.keypoints)
             candidates.append(_Candidate(person, confidence(person.keypoints), box, colours))
@@ -224,7 +232,7 @@ class Tracker:
         places = self.max_people - sum(track.id is not None for track in self._tracks)
         alone = places == self.max_people
         for track, _ in sorted(new, key=lambda pair: -float(pair[1].box[2] * pair[1].box[3])):
-            if places > 0 and (alone or track.frames >= FRAMES_TO_BELIEVE):
+            if places > 0 and (alone or track.settled):
                 track.id = self._next_id
                 self._next_id += 1
                 places, alone = places - 1, False
