@@ -155,7 +155,7 @@ def _converted(path: Path, name: str, value: Any) -> Any:
         return str(value)
     if type(value) is not (str if kind is Path else kind):
         raise UserError(f"{path} sets {name} = {_shown(value)}: {name} is {_TYPE_NAMES[kind]}.", EXIT_USAGE)
-    return path.parent / _path(value) if kind is Path else value
+    return path.parent / _path(str(value)) if kind is Path else value
 
 
 def _shown(value: Any) -> str:

@@ -95,7 +95,8 @@ class PersonFiles:
         """Writes what is still missing; call `close` in any case."""
         if self._waiting:
             self._open()
-        if self._scales is not None and not np.array_equal(self._scales, self._written_scales):
+        written = self._written_scales
+        if self._scales is not None and (written is None or not np.array_equal(self._scales, written)):
             self._write_skeleton(self._scales)
 
     def close(self) -> PersonReport:

@@ -11,6 +11,7 @@ from biopose_client.schema import Mesh, Meta, Versions
 from biopose_live import __version__
 from biopose_live.body.body_file import read_body_file
 from biopose_live.body.marker_table import MARKERS
+from biopose_live.body.model import EMBEDDED_BODY
 from biopose_live.errors import EXIT_MODEL, UserError
 from biopose_live.neurik.naming import joint_names
 from biopose_live.pipeline.clock import read_clocks
@@ -27,7 +28,6 @@ KEYPOINT_NAMES = (
 )  # fmt: skip
 
 _ASSETS = Path(str(files("biopose_live") / "assets"))
-EMBEDDED_BODY = _ASSETS / "body" / "anny_body.npz"
 
 
 def build_meta(settings: Settings, session: str) -> Meta:
@@ -53,6 +53,7 @@ def build_meta(settings: Settings, session: str) -> Meta:
                 "body": _identity(body),
                 "skeleton": _identity(bsk24_path()),
                 "kinematics": settings.kinematics,
+                **{path.stem: _identity(path) for path in sorted(_ASSETS.glob("*/*.safetensors"))},
             },
         ),
     )
