@@ -15,9 +15,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from .cold_start import fit_from_any_pose
-from .least_squares import Problem, residual_jacobian, solve_frame
+from .kernels import IntArray, Problem, couple, residual_jacobian, solve_frame
 from .model import GROUND, BoolArray, FloatArray, SkeletonModel, scale_model
-from .tree import IntArray, check_bodies, check_scales, compile_tree, couple
+from .tree import check_bodies, check_scales, compile_tree
 
 UNBOUNDED = 1e9
 DAMPING = 1e-3

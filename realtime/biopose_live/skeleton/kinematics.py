@@ -9,10 +9,10 @@ Dimensions: B bodies, J = B joints, Q coordinates, M markers. Ground is not amon
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
+from .kernels import couple, forward_tree
 from .model import GROUND, FloatArray, SkeletonModel
-from .tree import Tree, check_bodies, check_scales, compile_tree, couple, pose_tree, stretch
+from .tree import check_bodies, check_scales, compile_tree
 
 
 class Kinematics:
@@ -30,7 +30,7 @@ class Kinematics:
         Coupled coordinates follow those they are coupled to, whatever ``q`` says; locked ones are taken from ``q``.
         ``scales`` (B, 3) default to one. Raises ValueError for a wrong shape.
         """
-        rotation, position, _ = _forward(self.tree, self._coordinates(q), check_scales(self.model, scales))
+        rotation, position, _ = forward_tree(self.tree, self._coordinates(q), check_scales(self.model, scales))
         return rotation, position
 
     def markers(
@@ -46,7 +46,7 @@ class Kinematics:
         ``locations`` (M, 3) m in the *scaled* body frames. Raises ValueError for a wrong shape.
         """
         scales = check_scales(self.model, scales)
-        rotation, position, _ = _forward(self.tree, self._coordinates(q), scales)
+        rotation, position, _ = forward_tree(self.tree, self._coordinates(q), scales)
         if bodies is None or locations is None:
             numbers = self._marker_bodies
             factors = np.where((numbers != GROUND)[:, None], scales[numbers], 1.0) if len(numbers) else np.ones((0, 3))
@@ -62,7 +62,7 @@ class Kinematics:
 
     def joint_centres(self, q: FloatArray, scales: FloatArray | None = None) -> FloatArray:
         """Centre (B, 3) m in ground of the joint that carries each body, indexed by *body*."""
-        _, _, pivot = _forward(self.tree, self._coordinates(q), check_scales(self.model, scales))
+        _, _, pivot = forward_tree(self.tree, self._coordinates(q), check_scales(self.model, scales))
         centres = np.empty_like(pivot)
         centres[self.tree.child] = pivot
         return centres
@@ -73,19 +73,3 @@ class Kinematics:
             raise ValueError(f"q has shape {q.shape}, expected ({len(self.model.coordinates)},)")
         couple(self.tree, q)
         return q
-
-
-@njit(cache=True)
-def _forward(tree: Tree, q: FloatArray, scales: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
-    count = tree.parent.shape[0]
-    parent_position = np.empty((count, 3))
-    child_position = np.empty((count, 3))
-    factor = np.empty((count, 3))
-    rotation = np.empty((count, 3, 3))
-    position = np.empty((count, 3))
-    direction = np.empty((count, 6, 3))
-    pivot = np.empty((count, 3))
-    rate = np.empty((count, 6))
-    stretch(tree, scales, parent_position, child_position, factor)
-    pose_tree(tree, q, parent_position, child_position, factor, rotation, position, direction, pivot, rate)
-    return rotation, position, pivot

@@ -205,7 +205,7 @@ def scale_model(model: SkeletonModel, scales: FloatArray) -> SkeletonModel:
         axes = list(joint.axes)
         for k in range(3, 6):
             if not axes[k].function.is_identity:
-                axes[k] = replace(axes[k], function=axes[k].function.scaled(float(axes[k].direction @ parent)))
+                axes[k] = replace(axes[k], function=axes[k].function.scaled(float(axes[k].direction ** 2 @ parent)))
         joints.append(
             replace(
                 joint,
