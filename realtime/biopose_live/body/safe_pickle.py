@@ -73,6 +73,13 @@ def _reconstruct_array(subtype: type, shape: tuple[int, ...], typecode: Any) -> 
     return np.ndarray.__new__(np.ndarray, shape, typecode)
 
 
+def _array_from_buffer(raw: bytes | bytearray, kind: Any, shape: tuple[int, ...], order: str, *axes: Any) -> np.ndarray:
+    """numpy's rebuilding of contiguous arrays in protocol 5, for plain numbers."""
+    if not isinstance(raw, bytes | bytearray) or np.dtype(kind).hasobject or order not in ("C", "F") or axes:
+        raise UnsafePickle("an array in it has an unknown type or order")
+    return np.frombuffer(raw, dtype=kind).reshape(shape, order=order)  # type: ignore[call-overload]
+
+
 def _array_scalar(kind: np.dtype, raw: bytes | str = b"") -> Any:
     data = raw.encode("latin1") if isinstance(raw, str) else raw
     if kind.hasobject:
@@ -99,6 +106,8 @@ _ALLOWED: dict[tuple[str, str], Any] = {
 for _core in ("numpy.core.multiarray", "numpy._core.multiarray"):
     _ALLOWED[(_core, "_reconstruct")] = _reconstruct_array
     _ALLOWED[(_core, "scalar")] = _array_scalar
+for _core in ("numpy.core.numeric", "numpy._core.numeric"):
+    _ALLOWED[(_core, "_frombuffer")] = _array_from_buffer
 for _module in ("scipy.sparse", "scipy.sparse.csc", "scipy.sparse._csc"):
     _ALLOWED[(_module, "csc_matrix")] = _SparseMatrix
 for _module in ("scipy.sparse", "scipy.sparse.csr", "scipy.sparse._csr"):
