@@ -190,6 +190,17 @@ def test_duplicates_of_one_person_are_one_person() -> None:
     assert set(scene.counts) == {1}
 
 
+def test_a_poor_echo_of_somebody_known_becomes_nobody() -> None:
+    scene = Scene(2)
+    for k in range(30):
+        people = {"a": figure(500, scene.t)}
+        if k > 5:
+            people["echo"] = noisy(figure(530, scene.t + 0.1, height=360), scene.rng, 12.0)
+        scene.step(people)
+    assert scene.ids("a") == {0}
+    assert not scene.ids("echo")
+
+
 def test_more_people_than_asked_for_do_not_push_anybody_out() -> None:
     scene = Scene(2, 1)
     for k in range(60):

@@ -31,8 +31,9 @@ LIMBS = (11, 12, 13, 14, 15, 16, 23, 24, 25, 26, 27, 28)  # shoulders to wrists,
 MEMORY = 1.0  # s
 PATIENCE = 0.2  # s: how long somebody not yet reported may go unseen
 FRAMES_TO_BELIEVE = 3
-SAME_PERSON = 0.5  # keypoint similarity of two detections in one frame, at DUPLICATE_TOLERANCE
+SAME_PERSON = 0.5  # keypoint similarity of two detections in one frame from which on they are one person
 DUPLICATE_TOLERANCE = 0.05  # of the person's size
+NEWCOMER_TOLERANCE = 0.1  # the same, for somebody unknown who shows up on top of somebody known
 MOTION_TOLERANCE = 0.1  # of the person's size, just after being seen
 SLACK, SLACK_SPEED = 0.3, 1.5  # how far off the predicted place may be: body sizes, body sizes/s unseen
 COLOUR_WEIGHT = 0.5
@@ -108,6 +109,9 @@ class _Candidate:
     confidence: float
     box: NDArray[np.float32]
     colours: Vector | None
+
+    def resembles(self, other: _Candidate, tolerance: float) -> bool:
+        return similarity(self.person.keypoints, other.person.keypoints, tolerance) >= SAME_PERSON
 
 
 class _Track:
@@ -189,6 +193,9 @@ class Tracker:
             known += [(tracks[row], found[column]) for row, column in pairs]
             taken = {column for _, column in pairs}
             found = [one for column, one in enumerate(found) if column not in taken]
+            if settled:
+                # MediaPipe, asked for more people than there are, now and then sees parts of one person as another.
+                found = [one for one in found if not any(one.resembles(each, NEWCOMER_TOLERANCE) for _, each in known)]
         for track, one in known:
             track.follow(one, t)
         for one in found:
@@ -220,10 +227,7 @@ class Tracker:
             candidates.append(_Candidate(person, confidence(person.keypoints), box, colours))
         kept: list[_Candidate] = []
         for one in sorted(candidates, key=lambda c: (-c.confidence, *c.box.tolist())):
-            if all(
-                similarity(one.person.keypoints, other.person.keypoints, DUPLICATE_TOLERANCE) < SAME_PERSON
-                for other in kept
-            ):
+            if not any(one.resembles(other, DUPLICATE_TOLERANCE) for other in kept):
                 kept.append(one)
         return sorted(kept, key=lambda c: (-float(c.box[2] * c.box[3]), *c.box.tolist()))
 
