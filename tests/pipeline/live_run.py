@@ -11,8 +11,8 @@ from typing import Any
 
 import msgspec
 import psutil
-from biopose_client.schema import Health
 
+from biopose_client.schema import Health
 from biopose_live.pipeline.live import run_live
 from biopose_live.pipeline.metrics import Summary
 from biopose_live.pipeline.stage_table import STAGES, StageTable

@@ -11,8 +11,8 @@ import time
 from pathlib import Path
 
 import numpy as np
-from biopose_client.schema import Camera, Health, Person, Pose
 
+from biopose_client.schema import Camera, Health, Person, Pose
 from biopose_live.errors import EXIT_MODEL, UserError
 from biopose_live.messages import Detected, Detections, FrameRef, Intrinsics, Meshes, MeshPerson
 from biopose_live.settings import Settings

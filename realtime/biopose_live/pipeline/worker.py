@@ -73,6 +73,7 @@ class Worker:
         return factory(self._settings, self._ring)
 
     def _fail(self, error: UserError) -> None:
+        self._row.busy_since = 0
         self._heartbeat.failure = Failure(str(error), error.exit_code)
         self._heartbeat.state = "ended"
 
