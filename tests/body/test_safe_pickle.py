@@ -142,6 +142,17 @@ def test_object_arrays_are_dropped(tmp_path):
     assert set(arrays) == {"b"}
 
 
+@pytest.mark.parametrize("flags", [1, 63, 255])
+def test_a_number_type_that_claims_to_hold_pointers_stays_a_number(tmp_path, flags):
+    array = np.arange(4.0)
+    kind = pickle.dumps(array, protocol=2)
+    plain = b"J\xff\xff\xff\xffJ\xff\xff\xff\xffK\x00t"  # element size, alignment, flags
+    assert plain in kind
+    stream = kind.replace(plain, plain[:-2] + bytes([flags]) + b"t")
+    stream = b"\x80\x02}X\x01\x00\x00\x00a" + stream[2:-1] + b"s."
+    np.testing.assert_array_equal(load_arrays(written(tmp_path / "p.pkl", stream))["a"], array)
+
+
 @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(cut=st.integers(0, 900), position=st.integers(0, 900), byte=st.integers(0, 255))
 def test_damaged_streams_raise_nothing_else(tmp_path, cut, position, byte):

@@ -1,8 +1,9 @@
 """Open SMPL's .pkl without running anything: arrays, scipy sparse matrices and chumpy arrays, and nothing else.
 
 A pickle names the functions that rebuild its objects, so an untouched `pickle.load` runs whatever a file says
-(Python's `pickle` documentation, "Restricting Globals"). Here every name outside a short list is refused; scipy's and
-chumpy's classes are replaced by stand-ins that only hold their fields, so neither package is needed or executed.
+(Python's `pickle` documentation, "Restricting Globals"). Here every name outside a short list is refused, and the names
+on it lead to stand-ins that only hold their fields: scipy's and chumpy's classes are neither needed nor executed, and
+NumPy's own unpickling, which trusts a file's type flags, is not used either.
 
 SMPL's files were written by Python 2: text is decoded as latin-1, the only codec that leaves array bytes unchanged.
 """
@@ -11,6 +12,7 @@ from __future__ import annotations
 
 import codecs
 import pickle
+import re
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +25,47 @@ class UnsafePickle(ValueError):
     """The file holds something other than arrays, or is not a pickle. The text says what."""
 
 
+class _Kind:
+    """Stand-in for `numpy.dtype`: plain numbers of a fixed size; `dtype` is None for anything else."""
+
+    def __init__(self, code: str = "", *flags: object) -> None:
+        known = isinstance(code, str) and re.fullmatch(r"[<>|=]?(b1|[iu][1248]|f[248]|c8|c16)", code)
+        self.dtype = np.dtype(code) if known else None
+
+    def __setstate__(self, state: tuple[Any, ...]) -> None:
+        order = state[1] if isinstance(state, tuple) and len(state) > 1 else None
+        if order not in ("<", ">", "|", "="):
+            raise UnsafePickle("an array in it has an unknown byte order")
+        if self.dtype is not None:
+            self.dtype = self.dtype.newbyteorder(order)
+
+
+class _Array:
+    """Stand-in for `numpy.ndarray`; `value` is None for arrays of anything but numbers."""
+
+    value: np.ndarray | None = None
+
+    def __setstate__(self, state: tuple[Any, ...]) -> None:
+        if not isinstance(state, tuple) or len(state) not in (4, 5):
+            raise UnsafePickle("an array in it is damaged")
+        shape, kind, fortran, raw = state[-4:]
+        self.value = _numbers(raw, kind, shape, "F" if fortran else "C")
+
+
+def _numbers(raw: Any, kind: Any, shape: Any, order: str) -> np.ndarray | None:
+    data = raw.encode("latin1") if isinstance(raw, str) else raw
+    if not isinstance(kind, _Kind) or not isinstance(shape, tuple) or not all(isinstance(n, int) for n in shape):
+        raise UnsafePickle("an array in it is damaged")
+    if kind.dtype is None or not isinstance(data, bytes):
+        return None
+    # A private copy: writable, and in this machine's byte order.
+    return np.frombuffer(data, kind.dtype).reshape(shape, order=order).astype(kind.dtype.newbyteorder("="))  # type: ignore[call-overload]
+
+
 class _ChumpyArray:
     """Stand-in for chumpy's `Ch`: its value lives in the field `x`."""
+
+    value: Any = None
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.value = state.get("x") if isinstance(state, dict) else None
@@ -43,7 +84,7 @@ class _SparseMatrix:
     def dense(self) -> np.ndarray:
         try:
             shape = tuple(int(n) for n in self.fields["_shape" if "_shape" in self.fields else "shape"])
-            data, indices, pointers = (np.asarray(self.fields[k]) for k in ("data", "indices", "indptr"))
+            data, indices, pointers = (np.asarray(_plain(self.fields[k])) for k in ("data", "indices", "indptr"))
             rows, columns = shape if self.by_column else shape[::-1]
             if not 0 < rows * columns <= 1 << 27 or len(pointers) != columns + 1:
                 raise ValueError("sizes do not fit")
@@ -66,25 +107,34 @@ def _bytes_of(text: str, encoding: str = "latin1") -> bytes:
     return codecs.latin_1_encode(text)[0]
 
 
-def _reconstruct_array(subtype: type, shape: tuple[int, ...], typecode: Any) -> np.ndarray:
-    """numpy's own empty array for __setstate__ to fill; subclasses are not admitted."""
-    if subtype is not np.ndarray or not isinstance(shape, tuple) or int(np.prod(shape, dtype=float)) > 1 << 28:
-        raise UnsafePickle("an array in it has an unknown type or size")
-    return np.ndarray.__new__(np.ndarray, shape, typecode)
+def _reconstruct_array(subtype: type, *unused: object) -> _Array:
+    """An empty array, to be filled by its state; subclasses are not admitted."""
+    if subtype is not _Array:
+        raise UnsafePickle("an array in it has an unknown type")
+    return _Array()
 
 
-def _array_from_buffer(raw: bytes | bytearray, kind: Any, shape: tuple[int, ...], order: str, *axes: Any) -> np.ndarray:
-    """numpy's rebuilding of contiguous arrays in protocol 5, for plain numbers."""
-    if not isinstance(raw, bytes | bytearray) or np.dtype(kind).hasobject or order not in ("C", "F") or axes:
-        raise UnsafePickle("an array in it has an unknown type or order")
-    return np.frombuffer(raw, dtype=kind).reshape(shape, order=order)  # type: ignore[call-overload]
+def _array_from_buffer(raw: Any, kind: Any, shape: Any, order: Any, *axes: object) -> _Array:
+    """A contiguous array as protocol 5 writes it."""
+    if order not in ("C", "F") or axes:
+        raise UnsafePickle("an array in it has an unknown order")
+    array = _Array()
+    array.value = _numbers(bytes(raw) if isinstance(raw, bytearray) else raw, kind, shape, order)
+    return array
 
 
-def _array_scalar(kind: np.dtype, raw: bytes | str = b"") -> Any:
-    data = raw.encode("latin1") if isinstance(raw, str) else raw
-    if kind.hasobject:
-        raise UnsafePickle("it holds a number of no fixed kind")
-    return np.frombuffer(data, dtype=kind, count=1)[0]
+def _array_scalar(kind: Any, raw: Any = b"") -> Any:
+    value = _numbers(raw, kind, (), "C")
+    return None if value is None else value[()]
+
+
+def _plain(value: Any) -> Any:
+    """The NumPy array that a stand-in holds, or the value itself."""
+    if isinstance(value, _SparseMatrix):
+        return value.dense()
+    if isinstance(value, _ChumpyArray):
+        value = value.value
+    return value.value if isinstance(value, _Array) else value
 
 
 def _copy_reconstruct(cls: type, base: type, state: Any) -> Any:
@@ -100,8 +150,8 @@ _ALLOWED: dict[tuple[str, str], Any] = {
     ("copyreg", "_reconstructor"): _copy_reconstruct,
     ("__builtin__", "object"): object,
     ("builtins", "object"): object,
-    ("numpy", "ndarray"): np.ndarray,
-    ("numpy", "dtype"): np.dtype,
+    ("numpy", "ndarray"): _Array,
+    ("numpy", "dtype"): _Kind,
 }
 for _core in ("numpy.core.multiarray", "numpy._core.multiarray"):
     _ALLOWED[(_core, "_reconstruct")] = _reconstruct_array
@@ -144,11 +194,8 @@ def load_arrays(path: Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise UnsafePickle("it does not hold a dictionary of arrays")
     arrays: dict[str, Any] = {}
-    for key, value in content.items():
-        if isinstance(value, _SparseMatrix):
-            value = value.dense()
-        elif isinstance(value, _ChumpyArray):
-            value = value.value
-        if isinstance(key, str) and isinstance(value, np.ndarray) and not value.dtype.hasobject:
+    for key, held in content.items():
+        value = _plain(held)
+        if isinstance(key, str) and isinstance(value, np.ndarray):
             arrays[key] = value
     return arrays

@@ -224,7 +224,8 @@ def shape_space(samples: Samples, joint_emphasis: float) -> tuple[np.ndarray, np
 def spread_vertices(template: np.ndarray, centre: np.ndarray, n: int) -> np.ndarray:
     """Ids of at most n vertices spread evenly (farthest point first) over the surface that surrounds a joint."""
     distance = np.linalg.norm(template - centre, axis=1)
-    around = np.where(distance < 2.2 * distance.min() + 0.05)[0]
+    reach = max(2.2 * distance.min() + 0.05, np.partition(distance, n - 1)[n - 1])
+    around = np.where(distance <= reach)[0]
     chosen = [int(distance[around].argmin())]
     gap = np.linalg.norm(template[around] - template[around[chosen[0]]], axis=1)
     while len(chosen) < min(n, len(around)):
