@@ -8,6 +8,7 @@ from typing import Any
 
 import av
 
+from biopose_live.capture.source import Clock
 from biopose_live.capture.timeline import NS
 
 DEFAULT_RATE = 30.0  # frames/s, where a container tells none
@@ -18,12 +19,12 @@ DRIVER_PAUSE_S = 0.005  # AVFoundation answers "try again" instead of waiting fo
 def video_stream(container: Any) -> Any | None:
     """-> the first stream of moving pictures; None when there is none (cover art of an audio file is not one)."""
     cover = av.stream.Disposition.attached_pic
-    return next((s for s in container.streams.video if not s.disposition & cover), None)
+    return next((s for s in container.streams.video if s.codec_context and not s.disposition & cover), None)
 
 
 def frame_interval_ns(stream: Any) -> int:
     """-> the nominal time between frames, ns."""
-    rate = float(stream.average_rate or stream.guessed_rate or DEFAULT_RATE)
+    rate = float(stream.guessed_rate or stream.average_rate or DEFAULT_RATE)
     return round(NS / rate) if 0.5 <= rate <= 1000 else round(NS / DEFAULT_RATE)
 
 
@@ -34,11 +35,19 @@ class Pictures:
     container itself cannot be read on, or nothing at all decodes any more.
     """
 
-    def __init__(self, container: Any, stream: Any, stopped: Callable[[], bool] = lambda: False) -> None:
+    def __init__(
+        self,
+        container: Any,
+        stream: Any,
+        stopped: Callable[[], bool] = lambda: False,
+        clock: Clock = time.monotonic_ns,
+    ) -> None:
         self._container = container
         self._stream = stream
         self._stopped = stopped
+        self._clock = clock
         self.bad_packets = 0
+        self.arrival = 0  # ns, when the packet of the present frame came, before it was decoded
 
     def __iter__(self) -> Iterator[Any]:
         bad_in_a_row = 0
@@ -52,6 +61,7 @@ class Pictures:
                 continue
             if packet is None:
                 return
+            self.arrival = self._clock()
             try:
                 pictures = packet.decode()
             except av.error.InvalidDataError:

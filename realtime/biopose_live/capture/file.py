@@ -23,6 +23,7 @@ import av
 
 from biopose_live.capture.decoding import Pictures, frame_interval_ns, video_stream
 from biopose_live.capture.newest import NewestFrame
+from biopose_live.capture.reason import reason
 from biopose_live.capture.source import Captured, Clock, Sleep, Source
 from biopose_live.capture.timeline import NS, MediaTimeline
 from biopose_live.errors import EXIT_SOURCE, UserError
@@ -58,20 +59,16 @@ def open_container(path: Path) -> tuple[Any, Any]:
         raise UserError(f"{path} may not be read by this user: change its permissions.", EXIT_SOURCE) from error
     except av.error.FFmpegError as error:
         raise UserError(
-            f"{path} is not a video that can be read ({_reason(error)}): it may be cut off or of another kind; "
+            f"{path} is not a video that can be read ({reason(error)}): it may be cut off or of another kind; "
             "play it in a video player to check.",
             EXIT_SOURCE,
         ) from error
     stream = video_stream(container)
-    if stream is None or stream.codec_context is None:
-        held = sorted({s.type for s in container.streams}) or ["nothing"]
+    if stream is None:
+        held = sorted({str(s.type) for s in container.streams}) or ["nothing"]
         container.close()
         raise UserError(f"{path} has no video in it, only {' and '.join(held)}: give a video file.", EXIT_SOURCE)
     return container, stream
-
-
-def _reason(error: BaseException) -> str:
-    return getattr(error, "strerror", None) or str(error)
 
 
 def _declared_s(container: Any, stream: Any) -> float | None:
@@ -106,7 +103,7 @@ class FileFrames:
                 count += 1
                 yield since_start, picture
         except av.error.FFmpegError as error:
-            problem = _reason(error)
+            problem = reason(error)
         finally:
             self._container.close()
         if self._stopped():

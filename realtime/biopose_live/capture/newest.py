@@ -33,13 +33,8 @@ class NewestFrame:
                 self._outcome = outcome
             self._changed.notify_all()
 
-    def wake(self) -> None:
-        """Lets a waiting `take` return at once."""
-        with self._changed:
-            self._changed.notify_all()
-
     def take(self, timeout: float) -> Captured | None:
-        """-> the newest frame, or None after `timeout` seconds or a `wake`; raises the outcome given to `finish`."""
+        """-> the newest frame, or None after `timeout` seconds; raises the outcome given to `finish`."""
         with self._changed:
             if self._waiting is None and self._outcome is None:
                 self._changed.wait(timeout)

@@ -5,8 +5,10 @@ from __future__ import annotations
 import time
 
 from biopose_live.capture.demo import demo_clip
+from biopose_live.capture.device import open_camera
 from biopose_live.capture.file import open_video_file
 from biopose_live.capture.lavfi import PREFIX, open_lavfi
+from biopose_live.capture.network import open_stream
 from biopose_live.capture.source import Clock, Sleep, Source
 from biopose_live.errors import EXIT_USAGE, UserError
 from biopose_live.settings import Settings
@@ -27,4 +29,7 @@ def open_source(
     if settings.url is not None:
         if settings.url.startswith(PREFIX):
             return open_lavfi(settings.url, every_frame=settings.every_frame, clock=clock, sleep=sleep)
+        return open_stream(settings.url, resumed=resumed, clock=clock)
+    if settings.camera is not None:
+        return open_camera(settings.camera, resumed=resumed, clock=clock)
     raise UserError("No source was given: use one of --camera, --video, --url or --demo.", EXIT_USAGE)

@@ -33,7 +33,7 @@ class UprightRGB:
         )
         plane = rgb.planes[0]
         flat: NDArray[np.uint8] = np.ndarray(
-            (rgb.height, rgb.width, 3), np.uint8, buffer=plane, strides=(plane.line_size, 3, 1)
+            (rgb.height, rgb.width, 3), np.uint8, buffer=memoryview(plane), strides=(plane.line_size, 3, 1)
         )
         matrix = display_matrix(picture)
         return flat if matrix is None else oriented(flat, matrix)
