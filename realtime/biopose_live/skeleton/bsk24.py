@@ -23,7 +23,7 @@ from biopose_live.errors import EXIT_SINK, EXIT_USAGE, UserError
 
 from .bsk24_table import ANKLE_HEIGHT, HEIGHT, JOINTS, LANDMARKS, MASS, MASSES, JointRow, Rotation, hip_centre
 from .functions import IDENTITY, ZERO
-from .model import GROUND, Axis, Body, Coordinate, FloatArray, Frame, Joint, Marker, SkeletonModel
+from .model import GROUND, Axis, Body, Coordinate, FloatArray, Frame, Joint, Marker, SkeletonModel, complete_rotations
 from .osim_file import read_osim
 from .osim_writer import write_osim
 
@@ -114,11 +114,7 @@ def _motions(
     for rotation in row.rotations:
         axes.append(Axis(_mirrored_axis(rotation.axis, side), IDENTITY, first + len(coordinates)))
         coordinates.append(_coordinate(rotation, side, joint))
-    while len(axes) < 3:
-        # OpenSim wants three independent axes even where nothing turns: take the ones least aligned with the others.
-        used = np.array([axis.direction for axis in axes])
-        spare = min(np.eye(3), key=lambda unit: (float(np.max(np.abs(used @ unit))), tuple(-unit)))
-        axes.append(Axis(spare, ZERO, None))
+    axes = complete_rotations(axes)
     floating = row.parent == "ground"
     for number, unit in enumerate(np.eye(3)):
         if not floating:

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from .functions import Function
+from .functions import ZERO, Function
 
 FloatArray = NDArray[np.float64]
 BoolArray = NDArray[np.bool_]
@@ -165,6 +165,19 @@ def _index(names: list[str], name: str, kind: str) -> int:
         raise KeyError(f"the skeleton has no {kind} named {name!r}") from None
 
 
+def complete_rotations(axes: Sequence[Axis]) -> list[Axis]:
+    """One to three rotations made three by still ones about the coordinate axes least aligned with them.
+
+    OpenSim wants three independent axes even where nothing turns.
+    """
+    full = list(axes)
+    while len(full) < 3:
+        used = np.array([axis.direction for axis in full]).reshape(-1, 3)
+        spare = min(np.eye(3), key=lambda unit: (float(np.max(np.abs(used @ unit), initial=0.0)), tuple(-unit)))
+        full.append(Axis(spare, ZERO, None))
+    return full
+
+
 def rotation_from_xyz(angles: Sequence[float] | FloatArray) -> FloatArray:
     """Rotation (3, 3) of body-fixed X-Y-Z angles (rad): how OpenSim writes the orientation of an offset frame."""
     (cx, cy, cz), (sx, sy, sz) = np.cos(angles), np.sin(angles)
@@ -173,6 +186,14 @@ def rotation_from_xyz(angles: Sequence[float] | FloatArray) -> FloatArray:
     about_z = np.array([[cz, -sz, 0.0], [sz, cz, 0.0], [0.0, 0.0, 1.0]])
     product: FloatArray = about_x @ about_y @ about_z
     return product
+
+
+def rotation_about(axis: FloatArray, angle: float) -> FloatArray:
+    """Rotation (3, 3) by ``angle`` (rad) about the unit vector ``axis`` (3,): Rodrigues' formula."""
+    x, y, z = axis
+    cross = np.array([[0.0, -z, y], [z, 0.0, -x], [-y, x, 0.0]])
+    turn: FloatArray = np.eye(3) + np.sin(angle) * cross + (1.0 - np.cos(angle)) * cross @ cross
+    return turn
 
 
 def xyz_from_rotation(rotation: FloatArray) -> FloatArray:

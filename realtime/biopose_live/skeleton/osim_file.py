@@ -27,6 +27,7 @@ from .model import (
     Joint,
     Marker,
     SkeletonModel,
+    complete_rotations,
     rotation_from_xyz,
 )
 from .osim_writer import write_osim, write_scaled_osim
@@ -276,14 +277,14 @@ class _Reader:
         placed = {GROUND}
         waiting = list(range(len(joints)))
         while waiting:
-            ready = [number for number in waiting if joints[number].parent in placed]
-            if not ready:
+            ready = next((number for number in waiting if joints[number].parent in placed), None)
+            if ready is None:
                 raise self.fail(
                     f"/jointset/{joints[waiting[0]].name}", "is part of a loop that never reaches the ground"
                 )
-            order += ready
-            placed |= {joints[number].child for number in ready}
-            waiting = [number for number in waiting if number not in set(ready)]
+            order.append(ready)
+            placed.add(joints[ready].child)
+            waiting.remove(ready)
         position = {number: place for place, number in enumerate(order)}
         self.coordinates = [replace(c, joint=position[c.joint]) for c in self.coordinates]
         return [joints[number] for number in order]
@@ -302,6 +303,7 @@ class _Reader:
                 raise self.fail(where, f"has {len(own)} coordinates, a {element.tag} has {len(layout)}")
             for offset, (slot, direction) in enumerate(layout):
                 axes[slot] = Axis(direction, IDENTITY, first + offset)
+            axes[:3] = complete_rotations([axis for axis in axes[:3] if axis.coordinate is not None])
         elif element.tag == "CustomJoint":
             for item in element.findall("SpatialTransform/TransformAxis"):
                 label = item.get("name") or ""

@@ -1,6 +1,7 @@
 """Writes a `SkeletonModel` as an OpenSim 4.x model file (``.osim``).
 
-Every joint is written as a CustomJoint with two PhysicalOffsetFrames, which is how the model is held in memory. Numbers
+Every joint is written as a CustomJoint (a WeldJoint where nothing moves) with two PhysicalOffsetFrames, which is how
+the model is held in memory. Numbers
 carry 12 significant digits, so that the same model gives the same bytes on every machine.
 """
 
@@ -14,7 +15,17 @@ from pathlib import Path
 from xml.sax.saxutils import escape, quoteattr
 
 from .functions import Function, Spline
-from .model import GROUND, FloatArray, Frame, Joint, Marker, SkeletonModel, scale_model, xyz_from_rotation
+from .model import (
+    GROUND,
+    FloatArray,
+    Frame,
+    Joint,
+    Marker,
+    SkeletonModel,
+    rotation_about,
+    scale_model,
+    xyz_from_rotation,
+)
 
 OSIM_VERSION = 40500
 _AXIS_NAMES = ("rotation1", "rotation2", "rotation3", "translation1", "translation2", "translation3")
@@ -71,8 +82,10 @@ def osim_text(model: SkeletonModel, note: str = "") -> str:
             "</Body>",
         ]
     lines += ["</objects></BodySet>", '<JointSet name="jointset"><objects>']
-    for number, joint in enumerate(model.joints):
-        lines += _joint(model, number, joint)
+    # In the order of their coordinates: OpenSim numbers coordinates in the order of the joints.
+    first = {c.joint: number for number, c in reversed(list(enumerate(model.coordinates)))}
+    for number in sorted(range(len(model.joints)), key=lambda number: first.get(number, len(model.coordinates))):
+        lines += _joint(model, number, model.joints[number])
     lines += ["</objects></JointSet>", '<ConstraintSet name="constraintset"><objects>']
     for coupler in model.couplers:
         lines += [
@@ -99,8 +112,11 @@ def osim_text(model: SkeletonModel, note: str = "") -> str:
 def _joint(model: SkeletonModel, number: int, joint: Joint) -> list[str]:
     parent = "ground" if joint.parent == GROUND else model.bodies[joint.parent].name
     child = model.bodies[joint.child].name
+    still = all(axis.coordinate is None for axis in joint.axes)
+    kind = "WeldJoint" if still else "CustomJoint"  # OpenSim crashes on a CustomJoint without coordinates
+    parent_frame = _moved_frame(joint) if still else joint.parent_frame
     lines = [
-        f"<CustomJoint name={quoteattr(joint.name)}>",
+        f"<{kind} name={quoteattr(joint.name)}>",
         f"  <socket_parent_frame>{escape(parent)}_offset</socket_parent_frame>",
         f"  <socket_child_frame>{escape(child)}_offset</socket_child_frame>",
         "  <coordinates>",
@@ -116,9 +132,12 @@ def _joint(model: SkeletonModel, number: int, joint: Joint) -> list[str]:
                 "  </Coordinate>",
             ]
     lines += ["  </coordinates>", "  <frames>"]
-    for name, body, frame in ((parent, joint.parent, joint.parent_frame), (child, joint.child, joint.child_frame)):
+    for name, body, frame in ((parent, joint.parent, parent_frame), (child, joint.child, joint.child_frame)):
         lines += _offset_frame(f"{name}_offset", _body_path(model, body), frame)
-    lines += ["  </frames>", "  <SpatialTransform>"]
+    lines.append("  </frames>")
+    if still:
+        return [*lines, f"</{kind}>"]
+    lines.append("  <SpatialTransform>")
     for label, axis in zip(_AXIS_NAMES, joint.axes, strict=True):
         coordinate_name = "" if axis.coordinate is None else _coordinate(model, axis.coordinate)
         lines += [
@@ -128,7 +147,17 @@ def _joint(model: SkeletonModel, number: int, joint: Joint) -> list[str]:
             f"    {_function(axis.function, 'function')}",
             "  </TransformAxis>",
         ]
-    return [*lines, "  </SpatialTransform>", "</CustomJoint>"]
+    return [*lines, "  </SpatialTransform>", f"</{kind}>"]
+
+
+def _moved_frame(joint: Joint) -> Frame:
+    """The parent frame of a joint without coordinates, with the joint's constant motion taken in."""
+    rotation, position = joint.parent_frame.rotation, joint.parent_frame.position
+    for axis in joint.axes[3:]:
+        position = position + joint.parent_frame.rotation @ axis.direction * axis.function.value(0.0)
+    for axis in joint.axes[:3]:
+        rotation = rotation @ rotation_about(axis.direction, axis.function.value(0.0))
+    return Frame(position, rotation)
 
 
 def _offset_frame(name: str, body_path: str, frame: Frame) -> list[str]:
