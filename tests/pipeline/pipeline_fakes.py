@@ -257,3 +257,14 @@ class HangingMqhmr(Mqhmr):
         while message.frame.seq == 5:
             time.sleep(1)
         return super().process(message)
+
+
+class EmptyCapture(Capture):
+    """Nothing for a second, without waiting; says at the end how often it was asked."""
+
+    def process(self, message: None) -> FrameRef | None:
+        self._seq += 1
+        self._next = self._next or time.monotonic() + 1.0
+        if time.monotonic() > self._next:
+            raise EndOfStream(str(self._seq))
+        return None

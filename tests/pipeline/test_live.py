@@ -168,6 +168,19 @@ def test_a_stage_that_always_crashes_is_given_up_with_a_sentence(runtime: Path, 
     assert leftovers(runtime) == []
 
 
+@pytest.mark.parametrize("inline", [False, True])
+def test_a_source_with_nothing_to_give_makes_no_busy_loop(runtime: Path, inline: bool) -> None:
+    stages = table(capture="EmptyCapture")
+    if inline:
+        summary = run_inline(Settings(demo=True, record=runtime / "events"), stages)
+    else:
+        with LiveRun(stages) as run:
+            summary = run.join()
+    calls = int(summary.end_reason)
+    assert 1 < calls < 600  # a busy loop makes several 100,000 in that time
+    assert summary.captured == 0
+
+
 def test_too_little_shared_memory_is_said_before_anything_starts() -> None:
     assert slots_that_fit(10**9) == SLOTS
     assert slots_that_fit(60_000_000) == 5

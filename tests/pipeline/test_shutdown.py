@@ -55,6 +55,7 @@ def gone(pids: dict[str, int]) -> bool:
         (signal.SIGINT, True, "Mqhmr", EXIT_INTERRUPTED, "interrupted"),
         (signal.SIGINT, False, "SleepyMqhmr", EXIT_INTERRUPTED, "interrupted"),
         (signal.SIGTERM, False, "Mqhmr", 143, "ended by SIGTERM"),
+        (signal.SIGHUP, True, "Mqhmr", 129, "ended by SIGHUP"),
     ],
 )
 def test_a_signal_ends_everything_in_order(
@@ -78,6 +79,20 @@ def test_a_signal_ends_everything_in_order(
     (end,) = events(path, "summary")
     assert end["end_reason"] == reason
     assert end["processed"] == len(events(path, "pose"))
+    assert leftovers(runtime) == []
+
+
+def test_ctrl_c_while_stages_still_start_ends_them_too(runtime: Path) -> None:
+    program = start(runtime / "events")
+    wait_for(lambda: len(stage_pids(program.pid)) >= 3)
+    pids = stage_pids(program.pid)
+    sent = time.monotonic()
+    os.killpg(program.pid, signal.SIGINT)
+    out, _ = program.communicate(timeout=20)
+    assert time.monotonic() - sent < 5
+    assert out.strip() == "interrupted"
+    assert program.returncode == EXIT_INTERRUPTED
+    assert gone(pids)
     assert leftovers(runtime) == []
 
 

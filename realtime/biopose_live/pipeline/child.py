@@ -6,6 +6,7 @@ with the parent's import path.  Its standard output and error go to its log file
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import subprocess
@@ -21,15 +22,19 @@ import psutil
 from biopose_live.pipeline.control import Assignment, Beat
 from biopose_live.pipeline.counters import StageCounters
 
-START_GRACE_S = 30.0  # until the first message is done: imports, and numba's first compilation
+START_GRACE_S = 30.0  # silence, or over one message, until the first is done: imports may hold the interpreter's lock
+READY_LIMIT_S = 120.0  # until a stage that reports is ready: numba's first compilation on a slow machine
 STOPPED_LIMIT_S = 0.7  # silence of a process that the kernel says is stopped
 SILENT_LIMIT_S = 3.0  # silence of one that seems to run: on a busy machine its thread may just not have had its turn
 HUNG_LIMIT_S = 15.0  # over one message
+REAP_S = 2.0
 RESTARTS = 5
 RESTART_WINDOW_S = 30.0
 STILLBORN = 4  # deaths in a row, none of which had done a message or lived long
 LONG_LIFE_S = 60.0
 FIRST_BACKOFF_S = 0.1
+
+log = logging.getLogger(__name__)
 
 THREAD_VARIABLES = (
     "OMP_NUM_THREADS",
@@ -141,7 +146,7 @@ class Child:
             busy = (time.monotonic_ns() - busy_since) / 1e9
             if busy > (HUNG_LIMIT_S if settled else START_GRACE_S):
                 return f"hangs (over one message for {busy:.1f} s)"
-        if self.beat is not None and self.beat.state == "starting" and now - self._started > START_GRACE_S:
+        if self.beat is not None and self.beat.state == "starting" and now - self._started > READY_LIMIT_S:
             return f"does not get ready (for {now - self._started:.0f} s)"
         return None
 
@@ -171,10 +176,14 @@ class Child:
 
     def kill(self) -> None:
         """Ends the process for certain and reaps it."""
-        if self._process is not None:
-            if self._process.poll() is None:
-                self._process.kill()
-            self._process.wait()
+        if self._process is None or self._process.poll() is not None:
+            return
+        self._process.kill()
+        try:
+            self._process.wait(REAP_S)
+        except subprocess.TimeoutExpired:
+            # A driver that hangs inside the kernel (some cameras do) keeps even a killed process.
+            log.warning("The %s stage's process %d is held by the system and stays behind.", self.name, self.pid)
 
     def bury(self) -> None:
         """Forgets the process that has ended; `start` makes the next one."""

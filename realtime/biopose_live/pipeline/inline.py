@@ -11,7 +11,7 @@ from typing import Any
 import psutil
 
 from biopose_client.schema import Health, Pose
-from biopose_live.errors import EXIT_OK, UserError
+from biopose_live.errors import EXIT_FAILURE, EXIT_OK, UserError
 from biopose_live.messages import FrameRef
 from biopose_live.pipeline.child import limit_threads
 from biopose_live.pipeline.control import settings_to_map
@@ -21,7 +21,7 @@ from biopose_live.pipeline.ring import LocalFrames
 from biopose_live.pipeline.run_metrics import RunMetrics, StageState
 from biopose_live.pipeline.stage_table import CAPTURE, DEFAULT, SINKS, STAGES, Sinks, StageTable, load
 from biopose_live.pipeline.supervisor import HEALTH_PERIOD_S
-from biopose_live.pipeline.worker import IDLE_PERIOD_S, publish, stamp
+from biopose_live.pipeline.worker import BLINK_S, IDLE_PERIOD_S, publish, stamp
 from biopose_live.settings import Settings
 from biopose_live.stages import EndOfStream, Stage
 
@@ -43,7 +43,7 @@ class _InlineRun:
         self._given_up: list[str] = []
 
     def run(self, interruption: Interruption) -> Summary:
-        reason, exit_code = "end of stream", EXIT_OK
+        reason, exit_code = "failed", EXIT_FAILURE
         sinks: Sinks | None = None
         with ExitStack() as stack:
             try:
@@ -73,6 +73,7 @@ class _InlineRun:
             except EndOfStream as end:
                 return str(end) or "end of stream", EXIT_OK
             if frame is None:
+                time.sleep(BLINK_S)
                 continue
             if self._is_over(frame):
                 return "duration reached", EXIT_OK

@@ -10,6 +10,7 @@ import threading
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from multiprocessing import resource_tracker
 from pathlib import Path
 from types import FrameType
 
@@ -47,7 +48,7 @@ class Interruption:
 
 @contextmanager
 def interruptible(stop: threading.Event | None) -> Iterator[Interruption]:
-    """Turns Ctrl-C and SIGTERM into a question that can be asked; signals only when in the main thread."""
+    """Turns Ctrl-C, SIGTERM and a closed terminal into a question that can be asked (signals: main thread only)."""
     interruption = Interruption(stop)
     if threading.current_thread() is not threading.main_thread():
         yield interruption
@@ -56,12 +57,28 @@ def interruptible(stop: threading.Event | None) -> Iterator[Interruption]:
     def take(number: int, frame: FrameType | None) -> None:
         interruption.signal = number
 
-    before = {number: signal.signal(number, take) for number in (signal.SIGINT, signal.SIGTERM)}
+    numbers = [signal.SIGINT, signal.SIGTERM]
+    if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # `nohup` means it
+        numbers.append(signal.SIGHUP)
+    before = {number: signal.signal(number, take) for number in numbers}
     try:
         yield interruption
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def _start_tracker() -> None:
+    """Starts Python's own clean-up process for shared memory, for the case that this one is killed.
+
+    It must survive a closed terminal, whose signal reaches the whole group: an ignored signal stays ignored in it.
+    """
+    if threading.current_thread() is threading.main_thread():
+        before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        try:
+            resource_tracker.ensure_running()
+        finally:
+            signal.signal(signal.SIGHUP, before)
 
 
 def slots_that_fit(free: int, wanted: int = SLOTS, slot_bytes: int = SLOT_BYTES) -> int:
@@ -90,7 +107,7 @@ def run_live(
     on_health: Callable[[Health], None] | None = None,
     stop: threading.Event | None = None,
 ) -> Summary:
-    """Runs until the source ends, `--duration` is over, Ctrl-C, SIGTERM or `stop`.
+    """Runs until the source ends, `--duration` is over, Ctrl-C, SIGTERM, SIGHUP or `stop`.
 
     `on_health` is called about once a second, from this thread.  A stage's UserError ends the run: its sentence and
     exit code are the summary's `end_reason` and `exit_code`.  Raises UserError only when the run cannot begin at all
@@ -101,6 +118,7 @@ def run_live(
     free = shutil.disk_usage(_SHARED_MEMORY).free if sys.platform == "linux" else SLOTS * SLOT_BYTES * 2
     slots = slots_that_fit(free)
     with interruptible(stop) as interruption:
+        _start_tracker()
         directory = SessionDirectory(ring_name)
         try:
             ring = FrameRing.create(ring_name, slots)

@@ -40,11 +40,10 @@ log = logging.getLogger(__name__)
 class Ending:
     """Why a run is over, and how much time that leaves."""
 
-    def __init__(self, reason: str, exit_code: int = EXIT_OK, patient: bool = False, drain: bool = True) -> None:
+    def __init__(self, reason: str, exit_code: int = EXIT_OK, patient: bool = False) -> None:
         self.reason = reason
         self.exit_code = exit_code
         self.patient = patient
-        self.drain = drain
 
 
 class Supervisor:
@@ -82,7 +81,7 @@ class Supervisor:
 
     def run(self, asked_to_stop: Callable[[], Ending | None], on_health: Callable[[Health], None] | None) -> Summary:
         """Runs until the source ends, somebody asks to stop, or the run cannot go on."""
-        ending = Ending("failed", EXIT_FAILURE, drain=False)
+        ending = Ending("failed", EXIT_FAILURE)
         try:
             # The sinks first and capture last: what is downstream should be there when frames come.
             for name in reversed(STAGES):
@@ -92,7 +91,7 @@ class Supervisor:
                 pass
             ending = found
             self._command(CAPTURE, Command("stop"))
-            if ending.drain:
+            if self._going:
                 self._drain(PATIENT_DRAIN_S if ending.patient else HASTY_DRAIN_S, asked_to_stop)
             self._close_sinks(ending, asked_to_stop)
         finally:
@@ -111,7 +110,7 @@ class Supervisor:
         for child in self._children.values():
             if child.beat is not None and child.beat.failure is not None:
                 failure = child.beat.failure
-                return Ending(failure.sentence, failure.exit_code, patient=True, drain=self._going)
+                return Ending(failure.sentence, failure.exit_code, patient=True)
         for child in self._children.values():
             ending = self._look_after(child)
             if ending is not None:
@@ -159,7 +158,6 @@ class Supervisor:
                 f"{self._keep_logs(child)}ends with: {child.last_words()}",
                 EXIT_FAILURE,
                 patient=True,
-                drain=self._going,
             )
         log.warning("The %s stage %s: starting it again.", child.name, complaint)
         child.bury()

@@ -236,7 +236,9 @@ def publish(sinks: Sinks, pose: Pose, session: str, count: int, given_up: list[s
 def main() -> int:
     """Entry point of a child; returns its exit code."""
     faulthandler.enable()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent decides what it means
+    # Ctrl-C and a closed terminal reach the whole group; the parent decides what they mean.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
     die_with_parent()
     assignment = msgspec.json.decode(sys.stdin.buffer.read(), type=Assignment)
     logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s", level=logging.INFO)
