@@ -56,6 +56,14 @@ LOCAL_CHANGES = {
     "l-hand-scale-incr": 0.15,
     "r-hand-scale-incr": 0.15,
 }
+# MakeHuman's mean adult has short thighs and arms; these shifts bring the joints to the heights and lengths that Winter
+# (2009, table 4.1, after Drillis and Contini) gives as fractions of stature: knee 0.285, hip 0.530, elbow to wrist 0.146.
+LOCAL_MEANS = {
+    "measure-upperleg-height-incr": 0.40,
+    "measure-lowerleg-height-incr": -0.25,
+    "measure-upperarm-length-incr": 0.30,
+    "measure-lowerarm-length-incr": 0.15,
+}
 SAME_DRAW = {"r-foot-scale-incr": "l-foot-scale-incr", "r-hand-scale-incr": "l-hand-scale-incr"}
 
 # Adult stature (m): mean and standard deviation of women and men. Mean 1.70 over both; the spread is a little wider
@@ -125,7 +133,8 @@ def draw_adults(model: Any, n: int, rng: np.random.Generator) -> tuple[np.ndarra
     }
     phenotypes = np.stack([drawn[label] for label in model.phenotype_labels], axis=1)
     columns = {
-        label: np.clip(rng.normal(0.0, LOCAL_CHANGES[label], n), -1.0, 1.0) for label in model.local_change_labels
+        label: np.clip(rng.normal(LOCAL_MEANS.get(label, 0.0), LOCAL_CHANGES[label], n), -1.0, 1.0)
+        for label in model.local_change_labels
     }
     local = np.stack([columns[SAME_DRAW.get(label, label)] for label in model.local_change_labels], axis=1)
 
@@ -159,6 +168,25 @@ def pose_identity(model: Any, phenotypes: np.ndarray, local: np.ndarray, kept: n
             vertices.append(((out["vertices"].numpy()[:, kept] - origin) @ ANNY_TO_SMPL.T).astype(np.float32))
             joints.append(((heads - origin) @ ANNY_TO_SMPL.T).astype(np.float32))
     return Samples(np.concatenate(vertices), np.concatenate(joints))
+
+
+def hip_centres(markers: dict[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """Left and right hip joint centres [N, 3] m from the iliac spines [N, 3] m: the regression of Harrington et al. 2007
+    on pelvic width and depth.
+
+    Anny's own rig turns the thigh about a point 4 cm further back and 2 cm further out, which would bend the angle of a
+    flexed hip by several degrees.
+    """
+    front, back = (markers["LASI"] + markers["RASI"]) / 2, (markers["LPSI"] + markers["RPSI"]) / 2
+    across, along = markers["LASI"] - markers["RASI"], front - back
+    width, depth = np.linalg.norm(across, axis=1, keepdims=True), np.linalg.norm(along, axis=1, keepdims=True)
+    left = across / width
+    forward = along - (along * left).sum(1, keepdims=True) * left
+    forward /= np.linalg.norm(forward, axis=1, keepdims=True)
+    up = np.cross(forward, left)
+    middle = front + forward * (-0.24 * depth - 0.0099) + up * (-0.30 * width - 0.0109)
+    aside = left * (0.33 * width + 0.0073)
+    return middle + aside, middle - aside
 
 
 def kept_vertices(faces: np.ndarray, n_vertices: int) -> np.ndarray:
@@ -321,6 +349,9 @@ def extract(
     new_id[kept] = np.arange(len(kept))
     phenotypes, local = draw_adults(model, n_bodies + n_held_out, rng)
     samples = pose_identity(model, phenotypes, local, kept)
+    spines = {m.name: samples.vertices[:, new_id[m.anny_vertex]] for m in MARKERS if m.name[1:] in ("ASI", "PSI")}
+    for name, centre in zip(("left_hip", "right_hip"), hip_centres(spines), strict=True):
+        samples.joints[:, JOINT_NAMES.index(name)] = centre
     training = Samples(samples.vertices[:n_bodies], samples.joints[:n_bodies])
     held_out = Samples(samples.vertices[n_bodies:], samples.joints[n_bodies:])
 
