@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+
 from biopose_live.capture import demo
 from biopose_live.errors import UserError
 
