@@ -8,6 +8,7 @@ import numpy as np
 import opensim
 import pytest
 
+import biopose_live.skeleton.bsk24 as bsk24_module
 from biopose_live.errors import UserError
 from biopose_live.skeleton.bsk24 import build_bsk24, main
 from biopose_live.skeleton.bsk24_table import JOINTS, MASSES, SOURCES
@@ -179,3 +180,16 @@ def test_table_cites_known_sources_and_limits_hold_the_published_ranges() -> Non
 def test_height_error_is_a_user_error() -> None:
     with pytest.raises(UserError, match=r"give 0\.5 to 2\.6 m"):
         build_bsk24(height=3.0)
+
+
+def test_readme_lists_every_coordinate_and_its_limits() -> None:
+    rows = [line for line in _readme().splitlines() if line.startswith("| `")]
+    for joint in JOINTS:
+        for rotation in joint.rotations:
+            row = next(line for line in rows if line.startswith(f"| `{rotation.coordinate}"))
+            limits = f"{rotation.limits[0]:g} … {rotation.limits[1]:g}" if rotation.clamped else "free"
+            assert f"| {limits} |" in row
+
+
+def _readme() -> str:
+    return (Path(bsk24_module.__file__).parent / "README.md").read_text(encoding="utf-8")
