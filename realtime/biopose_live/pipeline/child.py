@@ -24,7 +24,7 @@ from biopose_live.pipeline.counters import StageCounters
 
 START_GRACE_S = 30.0  # silence, or over one message, until the first is done: imports may hold the interpreter's lock
 READY_LIMIT_S = 120.0  # until a stage that reports is ready: numba's first compilation on a slow machine
-STOPPED_LIMIT_S = 0.7  # silence of a process that the kernel says is stopped
+STOPPED_LIMIT_S = 0.3  # silence of a process that the kernel says is stopped
 SILENT_LIMIT_S = 3.0  # silence of one that seems to run: on a busy machine its thread may just not have had its turn
 HUNG_LIMIT_S = 15.0  # over one message
 REAP_S = 2.0
