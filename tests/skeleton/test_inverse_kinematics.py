@@ -51,8 +51,8 @@ def test_agrees_with_opensims_solver(bsk24: SkeletonModel, tmp_path: Path) -> No
             clean = Kinematics(bsk24).markers(start + number * drift, scales)
             frames.append(np.round(clean + rng.normal(size=clean.shape) * 0.003, 7))
             writer.append(number / 30.0, frames[-1])
-    # OpenSim's optimiser stops about a millimetre short of the minimum when it starts far off, so it is asked twice: from
-    # the default pose it must not do better, and from our answer it must find nothing to improve.
+    # OpenSim's optimiser stops about a millimetre short of the minimum when it starts far off, so it is asked twice:
+    # from the default pose it must not do better, and from our answer it must find nothing to improve.
     alone = _opensim_ik(path, tmp_path / "markers.trc", bsk24, len(frames), None)
     q = start
     for number, frame in enumerate(frames):

@@ -62,7 +62,10 @@ def hip_centre(width: float = PELVIS_WIDTH, depth: float = PELVIS_DEPTH) -> tupl
 
 @dataclass(frozen=True)
 class Rotation:
-    """One coordinate: its axis in the joint frame (right side), model limits and published active range (degrees)."""
+    """One coordinate: its axis in the joint frame (right side), model limits and published active range (degrees).
+
+    ``source`` is that of the published range.
+    """
 
     coordinate: str
     axis: tuple[float, float, float]
@@ -74,7 +77,10 @@ class Rotation:
 
 @dataclass(frozen=True)
 class JointRow:
-    """One joint: child body, parent body, centre in the parent frame (m; right side), rotations in order."""
+    """One joint: child body, parent body, centre in the parent frame (m; right side), rotations in order.
+
+    ``source`` is that of the centre, and of the axes where a comment names no other.
+    """
 
     name: str
     child: str
@@ -168,13 +174,14 @@ JOINTS: tuple[JointRow, ...] = (
         (Rotation("knee_angle", (0.0, 0.0, -1.0), (-10, 155), (0, 135), "aaos1965"),),
         paired=True,
     ),
+    # Axis: delp1990.
     JointRow(
         "ankle",
         "talus",
         "tibia",
         (-0.0100, -_SHANK, 0.0),
         "deleva1996",
-        (Rotation("ankle_angle", (-0.105014, -0.174022, 0.979126), (-60, 45), (-50, 20), "delp1990"),),
+        (Rotation("ankle_angle", (-0.105014, -0.174022, 0.979126), (-60, 45), (-50, 20), "aaos1965"),),
         paired=True,
     ),
     JointRow(
@@ -183,7 +190,7 @@ JOINTS: tuple[JointRow, ...] = (
         "talus",
         (-0.0488, -ANKLE_HEIGHT, 0.0079),
         "delp1990",
-        (Rotation("subtalar_angle", (0.787180, 0.604747, -0.120949), (-30, 40), (-15, 35), "delp1990"),),
+        (Rotation("subtalar_angle", (0.787180, 0.604747, -0.120949), (-30, 40), (-15, 35), "aaos1965"),),
         paired=True,
     ),
     JointRow(
@@ -192,7 +199,7 @@ JOINTS: tuple[JointRow, ...] = (
         "calcn",
         (0.1788, -0.0020, 0.0011),
         "delp1990",
-        (Rotation("mtp_angle", (0.580954, 0.0, -0.813936), (-70, 45), (-70, 45), "delp1990"),),
+        (Rotation("mtp_angle", (0.580954, 0.0, -0.813936), (-70, 45), (-70, 45), "aaos1965"),),
         paired=True,
     ),
     # The girdle turns as one piece about the sternoclavicular joint (wu2005: protraction, elevation, axial rotation of
@@ -229,7 +236,7 @@ JOINTS: tuple[JointRow, ...] = (
         "humerus",
         (0.0130, -_UPPER_ARM, -0.0096),
         "holzbaur2005",
-        (Rotation("elbow_flex", (0.226047, 0.022269, 0.973862), (-10, 160), (0, 150), "holzbaur2005"),),
+        (Rotation("elbow_flex", (0.226047, 0.022269, 0.973862), (-10, 160), (0, 150), "aaos1965"),),
         paired=True,
     ),
     JointRow(
@@ -238,7 +245,7 @@ JOINTS: tuple[JointRow, ...] = (
         "ulna",
         (-0.0067, -0.0130, 0.0261),
         "holzbaur2005",
-        (Rotation("pro_sup", (0.056398, 0.998406, 0.001952), (-20, 170), (0, 160), "holzbaur2005"),),
+        (Rotation("pro_sup", (0.056398, 0.998406, 0.001952), (-20, 170), (0, 160), "aaos1965"),),
         paired=True,
     ),
     JointRow(
