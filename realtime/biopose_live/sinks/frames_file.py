@@ -47,19 +47,17 @@ class FramesFile:
 
     def flush(self) -> None:
         """Writes what waits; what a full disk did not take is given up and taken off `messages`."""
-        while self._waiting:
-            batch = b"".join(self._waiting)
-            try:
-                written = os.write(self._file, batch)
-            except OSError:
-                self._keep_whole(0)
-                raise
-            if written < len(batch):
-                self._keep_whole(written)
-                continue  # the next write gives the system's reason, or succeeds after all
-            self._length += written
-            self._waiting.clear()
-            self._waiting_bytes = 0
+        batch = b"".join(self._waiting)
+        written = 0
+        try:
+            while written < len(batch):
+                written += os.write(self._file, memoryview(batch)[written:])
+        except OSError:
+            self._keep_whole(written)
+            raise
+        self._length += written
+        self._waiting.clear()
+        self._waiting_bytes = 0
 
     def _keep_whole(self, written: int) -> None:
         """Counts the messages that `written` bytes hold entirely and takes the rest off the file again."""

@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 OFF = "off"
 META_PERIOD_NS = 1_000_000_000
 
-QUEUE_MESSAGES = 8  # for each subscriber; ZeroMQ then drops the newest for it alone
+QUEUE_MESSAGES = 16  # for each subscriber; when full, ZeroMQ drops for it alone
 SEND_BUFFER_BYTES = 131_072  # a small kernel buffer: a subscriber that wakes up finds little that is stale
 MAX_INCOMING_BYTES = 4_096  # a subscriber only ever sends subscriptions, a few bytes each
 
