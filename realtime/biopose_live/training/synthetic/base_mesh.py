@@ -11,6 +11,7 @@ Dimension letters: B = 19,158 base vertices, V live body vertices, J = 24 joints
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -55,6 +56,14 @@ def read_body(path: Path) -> BodyArrays:
         raise UserError(
             f"The body file {path} cannot dress people ({problem}); use the embedded body of this program.", EXIT_MODEL
         ) from problem
+
+
+def fingerprint(body: BodyArrays) -> str:
+    """Ten hex digits that change with the body's shape space and joints: betas and joints belong to one body only."""
+    digest = hashlib.sha256()
+    for part in (body.template, body.directions, body.regressor):
+        digest.update(np.ascontiguousarray(part, dtype=np.float64).tobytes())
+    return digest.hexdigest()[:10]
 
 
 @dataclass(frozen=True)

@@ -5,9 +5,9 @@
 
 Writes one row per picture in which a person was found (single-picture mode, no tracking): keypoints [N, 33, 2] px,
 score [N, 33], size [N, 2] px, and the truth in the camera frame: theta [N, 24, 3], betas [N, K], transl [N, 3], joints
-[N, 24, 3], rotations [N, 24, 3, 3], focal [N], centre [N, 2], up [N, 3]; seed [N], and missed [M], the seeds of
-pictures where nobody was found. The file is rewritten every `--every` pictures, whole each time, and an interrupted
-run goes on.
+[N, 24, 3], rotations [N, 24, 3, 3], focal [N], centre [N, 2], up [N, 3]; seed [N], missed [M], the seeds of pictures
+where nobody was found; body, the fingerprint of the body that betas and joints belong to. The file is rewritten every
+`--every` pictures, whole each time, and an interrupted run goes on.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from biopose_live.errors import EXIT_MODEL, UserError
-from biopose_live.training.synthetic.base_mesh import read_body
+from biopose_live.training.synthetic.base_mesh import fingerprint, read_body
 from biopose_live.training.synthetic.choreography import read_pose_set
 from biopose_live.training.synthetic.demo_clip import EMBEDDED_BODY
 from biopose_live.training.synthetic.samples import Sample, Sampler
@@ -69,24 +69,27 @@ def row(sample: Sample, seed: int, points: np.ndarray, score: np.ndarray) -> dic
     }
 
 
-def save(path: Path, rows: list[dict[str, np.ndarray]], missed: list[int]) -> None:
+def save(path: Path, rows: list[dict[str, np.ndarray]], missed: list[int], body: str) -> None:
     """Write the file so that a reader never sees half of it."""
     partial = path.with_suffix(".partial.npz")
     columns: dict[str, Any] = {key: np.stack([r[key] for r in rows]) for key in rows[0]} if rows else {}
-    np.savez_compressed(partial, missed=np.array(missed, dtype=np.int64), **columns)
+    np.savez_compressed(partial, missed=np.array(missed, dtype=np.int64), body=np.array(body), **columns)
     partial.replace(path)
 
 
-def resume(path: Path) -> tuple[list[dict[str, np.ndarray]], list[int]]:
-    """Rows and missed seeds of an earlier run, empty when there is none. Raises UserError for another kind of file."""
+def resume(path: Path, body: str) -> tuple[list[dict[str, np.ndarray]], list[int]]:
+    """Rows and missed seeds of an earlier run, empty when there is none. Raises UserError for another kind of file, or
+    one measured on another body than the one with this fingerprint."""
     if not path.exists():
         return [], []
     try:
         with np.load(path, allow_pickle=False) as data:
             columns = {key: data[key] for key in data.files}
-        missed = columns.pop("missed").tolist()
+        missed, measured_on = columns.pop("missed").tolist(), str(columns.pop("body"))
     except (OSError, KeyError, ValueError) as problem:
         raise UserError(f"{path} is not a file of this program ({problem}); name another --out.") from problem
+    if measured_on != body:
+        raise UserError(f"{path} was measured on body {measured_on}, this is {body}; name another --out.")
     count = len(columns["seed"]) if columns else 0
     return [{key: values[i] for key, values in columns.items()} for i in range(count)], missed
 
@@ -105,8 +108,9 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     try:
         detector = open_detector(options.detector)
-        sampler = Sampler(options.assets, read_pose_set(options.motion), read_body(EMBEDDED_BODY))
-        rows, missed = resume(options.out)
+        body = read_body(EMBEDDED_BODY)
+        sampler = Sampler(options.assets, read_pose_set(options.motion), body)
+        rows, missed = resume(options.out, fingerprint(body))
     except UserError as error:
         print(error, file=sys.stderr)
         return error.exit_code
@@ -121,7 +125,7 @@ def main(arguments: list[str] | None = None) -> int:
         else:
             rows.append(row(sample, seed, *found))
         if i % options.every == 0 or i == len(seeds):
-            save(options.out, rows, missed)
+            save(options.out, rows, missed, fingerprint(body))
             print(f"{len(rows)} found, {len(missed)} missed", flush=True)
     detector.close()
     return 0

@@ -105,7 +105,9 @@ def read_obj(path: Path) -> ObjMesh:
             raise _bad(path, number, f"numbers after '{kind}'", words) from None
     if not vertices or not faces or any(len(v) != 3 for v in vertices):
         raise UserError(f"The mesh {path} has no faces or incomplete vertices; give a whole .obj file.", EXIT_MODEL)
-    f, c = np.array(faces, np.int32), np.array(corners, np.int64)
+    f, c = np.array(faces, np.int64), np.array(corners, np.int64)
+    if not np.isfinite(vertices).all():
+        raise UserError(f"The mesh {path} has a vertex that is not finite; repair the file.", EXIT_MODEL)
     if f.max() >= len(vertices) or c.max() >= len(coordinates):
         raise UserError(
             f"The mesh {path} has {len(vertices)} vertices and {len(coordinates)} texture coordinates, but a face "
@@ -143,6 +145,18 @@ def read_mhclo(path: Path) -> Fitting:
     if "obj_file" not in names or not rows:
         raise UserError(f"The garment {path} names no obj_file or lists no vertices; give a .mhclo file.", EXIT_MODEL)
     full = np.array([r if len(r) == 9 else [r[0], r[0], r[0], 1.0, 0.0, 0.0, 0.0, 0.0, 0.0] for r in rows])
+    ids = [full[:, :3].ravel(), *hidden, np.array([v for pair in scales.values() for v in pair[:2]])]
+    numbers = np.concatenate([full.ravel(), *(np.array([length]) for _, _, length in scales.values())])
+    if (
+        not np.isfinite(numbers).all()
+        or min(i.min() for i in ids if i.size) < 0
+        or any(length <= 0 for _, _, length in scales.values())
+    ):
+        raise UserError(
+            f"The garment {path} holds a negative vertex number, a scale that is not positive, or a number that is not "
+            "finite; repair the file.",
+            EXIT_MODEL,
+        )
     material = names.get("material")
     return Fitting(
         name=names.get("name", path.stem),
