@@ -416,6 +416,8 @@ def test_a_large_batch_is_written_without_waiting_for_the_clock(tmp_path):
         (b"", "does not describe"),
         (b"[]", "does not describe"),
         (b'{"session": 1}', "does not describe"),
+        (b'{"settings": {}, "session": "\xff"}', "does not describe"),
+        (b"[" * 100_000, "does not describe"),
     ],
 )
 def test_a_folder_that_is_no_recording_is_one_sentence(tmp_path, content, words):

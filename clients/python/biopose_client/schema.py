@@ -147,6 +147,8 @@ class _VersionOnly(msgspec.Struct):
 
 
 _version_decoder = msgspec.msgpack.Decoder(_VersionOnly)
+# Text that is no UTF-8 and nesting that is too deep reach us as Python's own errors.
+_UNDECODABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
 def pack(message: Message) -> bytes:
@@ -168,11 +170,11 @@ def unpack(part: bytes) -> Message:
     body = memoryview(part)[space + 1 :]
     try:
         version = _version_decoder.decode(body).v
-    except msgspec.DecodeError as error:
+    except _UNDECODABLE as error:
         raise SchemaError(f"a {topic.decode().strip()} message does not decode ({error})") from error
     if version.split(".")[0] != VERSION.split(".")[0]:
         raise SchemaError(f"the sender speaks schema {version}, this client {VERSION}: update the older of the two")
     try:
         return _decoders[topic].decode(body)
-    except msgspec.DecodeError as error:
+    except _UNDECODABLE as error:
         raise SchemaError(f"a {topic.decode().strip()} message does not fit schema {VERSION} ({error})") from error

@@ -7,6 +7,7 @@ names.
 
 from __future__ import annotations
 
+import re
 import time
 from collections import deque
 from collections.abc import Iterator
@@ -33,6 +34,9 @@ class Stream(Iterator[Frame]):
 
     def __init__(self, address: str, newest: bool, timeout: float | None) -> None:
         self.address = address
+        port = re.fullmatch(r"tcp://.+:(\d+)", address)
+        if port is not None and not 0 < int(port[1]) <= 65_535:  # ZeroMQ would wait for it for ever
+            raise ValueError(f"cannot connect to {address!r}: its port must be from 1 to 65535")
         self.timeout = timeout
         self.health: Health | None = None  # the sender's latest report on itself
         self._names: Names | None = None

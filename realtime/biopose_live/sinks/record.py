@@ -162,5 +162,5 @@ def _session_of(folder: Path) -> str | None:
 
     try:
         return msgspec.json.decode((folder / META_FILE).read_bytes(), type=SessionOnly).session
-    except (OSError, msgspec.DecodeError):
+    except (OSError, msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None

@@ -39,7 +39,7 @@ class Recording:
         try:
             self.settings: dict[str, Any] = msgspec.json.decode(raw, type=_SettingsOnly).settings
             self.meta = msgspec.json.decode(raw, type=schema.Meta)
-        except msgspec.DecodeError as error:
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise UserError(
                 f"{self.folder / META_FILE} does not describe a recording ({error}).", EXIT_SOURCE
             ) from error
@@ -64,7 +64,7 @@ class Recording:
                 size = stream.tell()
         except OSError as error:
             raise UserError(f"{path} cannot be read ({error.strerror}).", EXIT_SOURCE) from error
-        except (NotMessagePack, msgspec.DecodeError) as error:
+        except (NotMessagePack, msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             self.damage = f"{path.name} makes no sense after {count} frames ({read} bytes): {error}"
             return
         if size > read:
