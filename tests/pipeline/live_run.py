@@ -63,10 +63,11 @@ def stage_pids(parent: int | None = None) -> dict[str, int]:
     return found
 
 
-def leftovers(base: Path) -> list[str]:
-    """-> run directories under `base` and this program's shared memory."""
-    rings = SHARED_MEMORY.glob("biopose_*") if SHARED_MEMORY.exists() else ()
-    return sorted(str(path) for path in [*base.glob("biopose-live-*"), *rings])
+def leftovers(base: Path, *sessions: str) -> list[str]:
+    """-> run directories under `base` and shared memory of these sessions (others may be running beside the tests)."""
+    assert all(sessions)
+    rings = [SHARED_MEMORY / f"biopose_{session}" for session in sessions]
+    return sorted(str(path) for path in [*base.glob("biopose-live-*"), *rings] if path.exists())
 
 
 class LiveRun:

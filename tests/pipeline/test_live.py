@@ -47,7 +47,7 @@ def test_live_and_inline_give_the_same_poses(runtime: Path) -> None:
         assert set(pose["stages"]) == {"detection", "mqhmr", "neurik"}
         assert pose["t_publish"] > pose["t_capture"]
     assert {pose["session"] for pose in live_poses} == {live.session}
-    assert leftovers(runtime) == []
+    assert leftovers(runtime, live.session) == []
 
 
 def test_a_slow_stage_costs_frames_but_not_latency(runtime: Path) -> None:
@@ -118,7 +118,7 @@ def test_a_user_error_at_the_start_ends_the_run_with_its_sentence(runtime: Path,
     assert summary.exit_code == EXIT_MODEL
     assert summary.captured == 0
     assert summary.stages["mqhmr"].restarts == 0
-    assert leftovers(runtime) == []
+    assert leftovers(runtime, summary.session) == []
 
 
 @pytest.mark.parametrize("inline", [False, True])
@@ -165,7 +165,7 @@ def test_a_stage_that_always_crashes_is_given_up_with_a_sentence(runtime: Path, 
     assert all(summary.stages[name].restarts == 0 for name in STAGES if name != "mqhmr")
     log = (runtime / "state" / "biopose-live" / "last-failure" / "mqhmr.log").read_text()
     assert "Traceback" in log
-    assert leftovers(runtime) == []
+    assert leftovers(runtime, summary.session) == []
 
 
 @pytest.mark.parametrize("inline", [False, True])

@@ -38,6 +38,12 @@ def start(path: Path, mqhmr: str = "Mqhmr") -> subprocess.Popen[str]:
     )
 
 
+def session_of(base: Path) -> str:
+    """-> the id of the run whose directory lies under `base`."""
+    (ring,) = base.glob("biopose-live-*/ring")
+    return ring.read_text().removeprefix("biopose_")
+
+
 def gone(pids: dict[str, int]) -> bool:
     """-> whether none runs any more; orphans may wait as zombies until the system's first process collects them."""
     for pid in pids.values():
@@ -66,6 +72,8 @@ def test_a_signal_ends_everything_in_order(
     wait_for(lambda: len(events(path, "pose")) >= 3)
     pids = stage_pids(program.pid)
     assert len(pids) == 5
+    session = session_of(runtime)
+    assert leftovers(runtime, session) != []
     sent = time.monotonic()
     (os.killpg if to_group else os.kill)(program.pid, number)
     out, errors = program.communicate(timeout=20)
@@ -79,13 +87,13 @@ def test_a_signal_ends_everything_in_order(
     (end,) = events(path, "summary")
     assert end["end_reason"] == reason
     assert end["processed"] == len(events(path, "pose"))
-    assert leftovers(runtime) == []
+    assert leftovers(runtime, session) == []
 
 
 def test_ctrl_c_while_stages_still_start_ends_them_too(runtime: Path) -> None:
     program = start(runtime / "events")
     wait_for(lambda: len(stage_pids(program.pid)) >= 3)
-    pids = stage_pids(program.pid)
+    pids, session = stage_pids(program.pid), session_of(runtime)
     sent = time.monotonic()
     os.killpg(program.pid, signal.SIGINT)
     out, _ = program.communicate(timeout=20)
@@ -93,14 +101,14 @@ def test_ctrl_c_while_stages_still_start_ends_them_too(runtime: Path) -> None:
     assert out.strip() == "interrupted"
     assert program.returncode == EXIT_INTERRUPTED
     assert gone(pids)
-    assert leftovers(runtime) == []
+    assert leftovers(runtime, session) == []
 
 
 def test_a_killed_program_takes_its_stages_along_and_the_next_start_cleans_up(runtime: Path) -> None:
     path = runtime / "events"
     program = start(path)
     wait_for(lambda: len(events(path, "pose")) >= 3)
-    pids = stage_pids(program.pid)
+    pids, session = stage_pids(program.pid), session_of(runtime)
     program.kill()
     program.communicate()
     print(f"stages gone {wait_for(lambda: gone(pids), 5):.2f} s after the program was killed")
@@ -112,7 +120,7 @@ def test_a_killed_program_takes_its_stages_along_and_the_next_start_cleans_up(ru
     wait_for(lambda: len(events(path, "pose")) > count)
     os.kill(again.pid, signal.SIGINT)
     again.communicate(timeout=20)
-    assert leftovers(runtime) == []
+    assert leftovers(runtime, session) == []
 
 
 def test_a_program_that_was_suspended_goes_on_with_the_same_stages(runtime: Path) -> None:

@@ -11,6 +11,7 @@ import psutil
 import pytest
 from live_run import LiveRun, leftovers, stage_pids, table, wait_for
 
+from biopose_client.schema import Health
 from biopose_live.pipeline import child
 from biopose_live.pipeline.live import run_live
 from biopose_live.pipeline.stage_table import STAGES
@@ -43,7 +44,7 @@ def test_poses_come_back_after_any_stage_is_killed_or_frozen(runtime: Path, blow
     assert {name: stage.restarts for name, stage in summary.stages.items()} == dict.fromkeys(STAGES, 1)
     assert summary.captured == summary.processed + summary.dropped
     assert summary.exit_code == 0
-    assert leftovers(runtime) == []
+    assert leftovers(runtime, summary.session) == []
 
 
 def test_a_stage_that_vanishes_without_a_word_is_replaced(runtime: Path) -> None:
@@ -65,21 +66,28 @@ def test_a_stage_that_hangs_over_a_message_is_replaced(runtime: Path, monkeypatc
 
 
 def test_a_caller_that_fails_leaves_no_process_behind(runtime: Path) -> None:
-    def fail(health: object) -> None:
+    sessions = []
+
+    def fail(health: Health) -> None:
+        sessions.append(health.session)
         raise RuntimeError("the caller's own fault")
 
     with pytest.raises(RuntimeError, match="the caller's own fault"):
         run_live(Settings(demo=True, record=runtime / "events"), table(), on_health=fail)
     assert stage_pids() == {}
-    assert leftovers(runtime) == []
+    assert leftovers(runtime, *sessions) == []
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="counts this process's descriptors in /proc")
 @pytest.mark.parametrize("cycles", [20, pytest.param(200, marks=[pytest.mark.slow, pytest.mark.timeout(1800)])])
 def test_starting_and_stopping_leaks_nothing(runtime: Path, cycles: int) -> None:
+    sessions = []
+
     def once() -> None:
         with LiveRun(table(capture="BriefCapture")) as run:
-            assert run.join().processed >= 1
+            summary = run.join()
+        assert summary.processed >= 1
+        sessions.append(summary.session)
 
     once()  # what is made once and kept: the resource tracker, and the like
     me = psutil.Process()
@@ -89,4 +97,4 @@ def test_starting_and_stopping_leaks_nothing(runtime: Path, cycles: int) -> None
         once()
     assert (me.num_fds(), me.num_threads(), len(me.children())) == (fds, threads, children)
     assert me.memory_info().rss - memory < 32e6
-    assert leftovers(runtime) == []
+    assert leftovers(runtime, *sessions) == []

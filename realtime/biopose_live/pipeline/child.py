@@ -124,9 +124,9 @@ class Child:
         self.beat = beat
         self._heard = time.monotonic()
 
-    def forgive(self) -> None:
-        """Starts the clock of silence anew: the supervisor itself was held up."""
-        self._heard = time.monotonic()
+    def forgive(self, seconds: float) -> None:
+        """Does not count that much silence: the supervisor itself was held up and could not listen."""
+        self._heard += seconds
 
     def complaint(self) -> str | None:
         """-> why the process must be replaced, or None while all is well."""

@@ -27,7 +27,7 @@ from biopose_live.settings import Settings
 
 TICK_MS = 50
 HEALTH_PERIOD_S = 1.0
-HELD_UP_S = 0.5  # a longer tick than this was the machine's or a Ctrl-Z's doing, not the children's
+HELD_UP_S = 0.25  # a longer tick than this was the machine's or a Ctrl-Z's doing, not the children's
 # At the end of a stream there is time to work off what is there; a user who pressed Ctrl-C is gone in under 5 s.
 PATIENT_DRAIN_S, PATIENT_CLOSE_S = 20.0, 60.0
 HASTY_DRAIN_S, HASTY_CLOSE_S = 1.0, 2.5
@@ -103,9 +103,10 @@ class Supervisor:
         """Hears the children, judges them, starts what is due; -> an Ending when the run is over."""
         self._hear(TICK_MS)
         now = time.monotonic()
-        if now - self._last_tick > HELD_UP_S:
+        held_up = now - self._last_tick
+        if held_up > HELD_UP_S:
             for child in self._children.values():
-                child.forgive()
+                child.forgive(held_up)
         self._last_tick = now
         for child in self._children.values():
             if child.beat is not None and child.beat.failure is not None:
@@ -221,16 +222,22 @@ class Supervisor:
         for name in STAGES[:-1]:
             self._command(name, Command("exit"))
         sinks = self._children[SINKS]
-        if not sinks.alive or sinks.beat is None or sinks.beat.state != "ready":
-            return
-        self._command(SINKS, Command("close", summary=self._summary(ending)))
         until = time.monotonic() + (PATIENT_CLOSE_S if ending.patient else HASTY_CLOSE_S)
-        while time.monotonic() < until and sinks.alive and sinks.beat.state != "closed":
+        told = False
+        while time.monotonic() < until and sinks.alive:
+            state = sinks.beat.state if sinks.beat is not None else "starting"
+            if state in ("closed", "ended") or (state == "starting" and not self._going):
+                break
+            if state == "ready" and not told:
+                told = True
+                self._command(SINKS, Command("close", summary=self._summary(ending)))
             self._hear(TICK_MS)
             if ending.patient and asked_to_stop() is not None:
                 until = min(until, time.monotonic() + HASTY_CLOSE_S)
-        if sinks.beat.state != "closed":
-            self._problems.append(f"The sinks did not complete their files: {sinks.last_words()}")
+        beat = sinks.beat
+        if told and (beat is None or beat.state != "closed"):
+            why = beat.failure.sentence if beat is not None and beat.failure is not None else sinks.last_words()
+            self._problems.append(f"The outputs were not completed: {why}")
 
     def _end_all(self) -> None:
         for name in STAGES:
