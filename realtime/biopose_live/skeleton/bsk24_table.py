@@ -330,7 +330,9 @@ class LandmarkRow:
 # Named and defined after wu2002 and wu2005; widths from ansur2, the rest placed on the skeleton above (choice).
 LANDMARKS: tuple[LandmarkRow, ...] = (
     LandmarkRow("ASI", "pelvis", (0.0, 0.0, PELVIS_WIDTH / 2), "anterior superior iliac spine"),
-    LandmarkRow("PSI", "pelvis", (-PELVIS_DEPTH, 0.0050, 0.0480), "posterior superior iliac spine"),
+    # 5.9 degrees above the ASIS: the inclination that Rajagopal2015's pelvis frame has between its RASI and RPSI
+    # markers, so that zero pelvis tilt means here what it means there.
+    LandmarkRow("PSI", "pelvis", (-PELVIS_DEPTH, 0.0197, 0.0480), "posterior superior iliac spine"),
     LandmarkRow("ILC", "pelvis", (-0.0600, 0.0550, 0.1450), "top of the iliac crest"),
     LandmarkRow("GTR", "femur", (-0.0050, -0.0050, 0.0850), "greater trochanter"),
     LandmarkRow("LFC", "femur", (0.0, -_THIGH, 0.0520), "lateral femoral epicondyle"),

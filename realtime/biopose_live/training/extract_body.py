@@ -56,8 +56,8 @@ LOCAL_CHANGES = {
     "l-hand-scale-incr": 0.15,
     "r-hand-scale-incr": 0.15,
 }
-# MakeHuman's mean adult has short thighs and arms; these shifts bring the joints to the heights and lengths that Winter
-# (2009, table 4.1, after Drillis and Contini) gives as fractions of stature: knee 0.285, hip 0.530, elbow to wrist 0.146.
+# MakeHuman's mean adult has short thighs and arms; these shifts bring the joints towards the heights and lengths that
+# Winter (2009, after Drillis and Contini) gives as fractions of stature: knee 0.285, hip 0.530, elbow to wrist 0.146.
 LOCAL_MEANS = {
     "measure-upperleg-height-incr": 0.40,
     "measure-lowerleg-height-incr": -0.25,
@@ -171,8 +171,8 @@ def pose_identity(model: Any, phenotypes: np.ndarray, local: np.ndarray, kept: n
 
 
 def hip_centres(markers: dict[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-    """Left and right hip joint centres [N, 3] m from the iliac spines [N, 3] m: the regression of Harrington et al. 2007
-    on pelvic width and depth.
+    """Left and right hip joint centres [N, 3] m from the iliac spines [N, 3] m: the regression of Harrington et al.
+    2007 on pelvic width and depth.
 
     Anny's own rig turns the thigh about a point 4 cm further back and 2 cm further out, which would bend the angle of a
     flexed hip by several degrees.

@@ -1,0 +1,177 @@
+"""One person's pose from frame to frame: first guess, fixed-budget refinement, shape, virtual markers.
+
+Warm start: the refinement begins at the last frame's pose moved on at constant velocity, unless the network's guess
+explains the picture better (a new or lost person, a wrong turn).  Uses MediaPipe's 33 keypoints only; frames that show
+too little of a person are answered with the prediction, and with a confidence that says so.
+
+Letters: J = 24 body joints (SMPL order), K = 33 keypoints, M virtual markers.  Camera frame; metres; pixels; seconds.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from biopose_live.messages import Intrinsics
+from biopose_live.mqhmr import gravity, view
+from biopose_live.mqhmr.gravity import Gravity
+from biopose_live.mqhmr.landmarks import Landmarks
+from biopose_live.mqhmr.lifter import JOINTS, Guess, Lifter
+from biopose_live.mqhmr.refinement import ROOT, Priors, refine
+from biopose_live.mqhmr.shape import ShapeEstimate
+from biopose_live.mqhmr.side_swaps import SideSwaps
+from biopose_live.rotations import to_matrix, to_vector
+
+Floats = NDArray[np.float64]
+
+NETWORK_CAUTION = 1.3  # the network's sigmas are calibrated on its own kind of motion; people do other things too
+NETWORK_FLOOR = math.radians(1.5)
+LOOSE = 1.0e-4  # precision, 1/rad^2, of a prior that is not there
+STRAY_RAD_PER_S = math.radians(600.0)  # how far a joint's rotation may stray from constant velocity, per second
+STRAY_M_PER_S = 6.0
+VELOCITY_KEEP = 0.8
+LOST_S = 0.5
+DAMPING = 1e-3
+
+
+@dataclass(slots=True)
+class Pose:
+    """rotations (J, 3, 3): row 0 turns the rest frame into the camera frame; sigma (J, 3) rad; translation (3,) m;
+    betas (S,); fit: root mean square 2D residual in sigmas."""
+
+    rotations: Floats
+    sigma: Floats
+    translation: Floats
+    betas: Floats
+    fit: float
+
+
+class PersonTrack:
+    """Holds what one tracked person needs from the past. `update` once per frame, in order of time."""
+
+    def __init__(self, lifter: Lifter, landmarks: Landmarks, shape: ShapeEstimate) -> None:
+        self._lifter, self._landmarks, self.shape = lifter, landmarks, shape
+        self._history = view.History()
+        self._sides = SideSwaps()
+        self._pose: Pose | None = None
+        self._before: Pose | None = None
+        self._t = self._t_before = -math.inf
+
+    def update(
+        self, t: float, keypoints: Floats, scores: Floats, camera: Intrinsics, up: Gravity, iterations: int
+    ) -> Pose:
+        """keypoints (K, 2) px, scores (K,) of the frame at time t (s) -> the refined pose."""
+        keypoints, scores = self._trusted(t, keypoints, scores, camera)
+        self._history.add(view.Seen(t, keypoints, scores))
+        guess, to_view = self._guess(t, camera, up)
+        caution = NETWORK_CAUTION
+        network = np.tile(np.eye(3), (24, 1, 1))
+        network[:JOINTS] = guess.rotations[0]
+        network[0] = to_view.T @ network[0]
+        precision = np.full((24, 3), 1.0 / NETWORK_FLOOR**2)
+        precision[:JOINTS] = 1.0 / ((caution * guess.sigma[0]) ** 2 + NETWORK_FLOOR**2)
+        pixel = self._landmarks.precision(keypoints, scores)
+
+        predicted, stray, predicted_at, stray_m = self._predict(t, network)
+        start_rotations, start_translation = predicted, predicted_at
+        guessed_at = self._place(network, keypoints, pixel, camera)
+        translation_precision = np.full(3, 1.0 / stray_m**2) if self._pose is not None else np.full(3, 1e-6)
+        prior = Priors(
+            rotations=network,
+            rotation_precision=precision,
+            predicted=predicted,
+            predicted_precision=np.full((24, 3), max(1.0 / stray**2, LOOSE)),
+            translation=predicted_at if self._pose is not None else guessed_at,
+            translation_precision=translation_precision,
+            betas=self.shape.betas,
+            betas_precision=self.shape.information,
+        )
+
+        def run(rotations: Floats, translation: Floats, steps: int):  # type: ignore[no-untyped-def]
+            return refine(
+                self._landmarks.points, rotations, translation, self.shape.betas, keypoints, pixel,
+                camera.focal, camera.centre[0], camera.centre[1], prior, not self.shape.settled, steps, DAMPING,
+            )  # fmt: skip
+
+        afresh = self._pose is None or iterations == 0
+        if afresh or run(network, guessed_at, 0)[4] < run(predicted, predicted_at, 0)[4]:
+            start_rotations, start_translation = network, guessed_at
+        rotations, translation, betas, information, _, residuals = run(start_rotations, start_translation, iterations)
+        seen = pixel > 0
+        fit = float(np.sqrt(np.mean(residuals[seen] ** 2))) if seen.any() else math.inf
+        pose_size = ROOT + 3 * 23
+        if iterations and not self.shape.settled:
+            quality = float(np.mean(scores[[11, 12, 23, 24, 25, 26, 27, 28]].clip(0, 1))) * float(fit < 3.0)
+            self.shape.update(t, betas, information, pose_size, quality)
+        sigma = self._sigma(information, pose_size)
+        self._before, self._t_before = self._pose, self._t
+        self._pose, self._t = Pose(rotations, sigma, translation, self.shape.betas.copy(), fit), t
+        return self._pose
+
+    def _trusted(self, t: float, keypoints: Floats, scores: Floats, camera: Intrinsics) -> tuple[Floats, Floats]:
+        """-> keypoints and scores without exchanged sides."""
+        if self._pose is None or t - self._t > LOST_S:
+            return keypoints, scores
+        rotations, _, translation, _ = self._predict(t, self._pose.rotations)
+        points = self._landmarks.place(rotations, self.shape.betas) + translation
+        predicted = points[:, :2] / np.maximum(points[:, 2:], 0.1) * camera.focal + np.array(camera.centre)
+        return self._sides.correct(t, keypoints, scores, predicted)
+
+    def _guess(self, t: float, camera: Intrinsics, up: Gravity) -> tuple[Guess, Floats]:
+        """-> the network's guess (first row) and the rotation from camera to view; tells gravity what was seen."""
+        keypoints, scores = self._history.at_lags()
+        chosen = list(view.KEYPOINTS)
+        rays = view.rays(keypoints[:, chosen], camera)
+        seen = scores[:, chosen] > view.MIN_SCORE
+        hip_ray = rays[0, [view.LEFT_HIP, view.RIGHT_HIP]].mean(0)
+        inputs, views, elevations = [], [], []
+        for direction, sigma in ((up.up, up.sigma), (gravity.LEVEL, gravity.UNKNOWN_SIGMA)):
+            to_view = view.view_rotation(hip_ray, direction)
+            turned = rays @ to_view.T
+            points = turned[..., :2] / np.maximum(turned[..., 2:], 0.05)
+            elevation = view.elevation(to_view, direction)
+            inputs.append(view.features(points, seen, elevation, sigma))
+            views.append(to_view)
+            elevations.append(elevation)
+        guess = self._lifter(np.stack(inputs))
+        measured = gravity.tilted(views[1], elevations[1], guess.tilt[1])
+        up.update(t, measured, float(np.sqrt((guess.tilt_sigma[1] ** 2).mean())))
+        return guess, views[0]
+
+    def _predict(self, t: float, network: Floats) -> tuple[Floats, float, Floats, float]:
+        """-> rotations (J, 3, 3) moved on at constant velocity, their stray (rad); translation (3,) and its stray."""
+        if self._pose is None or t - self._t > LOST_S:
+            self._pose = self._before = None
+            return network, 1.0 / math.sqrt(LOOSE), np.zeros(3), 1e3
+        step = max(t - self._t, 1e-3)
+        rotations, translation = self._pose.rotations, self._pose.translation
+        if self._before is not None and self._t > self._t_before:
+            share = VELOCITY_KEEP * min(step / (self._t - self._t_before), 2.0)
+            turn = to_vector(np.swapaxes(self._before.rotations, 1, 2) @ rotations)
+            rotations = rotations @ to_matrix(share * turn)
+            translation = translation + share * (translation - self._before.translation)
+        return rotations, STRAY_RAD_PER_S * step, translation, STRAY_M_PER_S * step
+
+    def _place(self, rotations: Floats, keypoints: Floats, pixel: Floats, camera: Intrinsics) -> Floats:
+        """-> translation (3,) m that brings the posed keypoints nearest to the seen ones (linear least squares)."""
+        points = self._landmarks.place(rotations, self.shape.betas)
+        weight = np.sqrt(pixel)
+        x = (keypoints[:, 0] - camera.centre[0]) / camera.focal
+        y = (keypoints[:, 1] - camera.centre[1]) / camera.focal
+        zero, one = np.zeros_like(x), np.ones_like(x)
+        rows = np.concatenate([np.stack([one, zero, -x], -1), np.stack([zero, one, -y], -1)])
+        values = np.concatenate([x * points[:, 2] - points[:, 0], y * points[:, 2] - points[:, 1]])
+        both = np.concatenate([weight, weight])
+        translation = np.linalg.lstsq(rows * both[:, None], values * both, rcond=None)[0]
+        translation[2] = np.clip(translation[2], 0.5, 30.0)
+        return translation
+
+    @staticmethod
+    def _sigma(information: Floats, pose_size: int) -> Floats:
+        """-> (J, 3) rad: the posterior's one-sigma of each joint's rotation."""
+        covariance = np.linalg.inv(information[:pose_size, :pose_size] + 1e-6 * np.eye(pose_size))
+        variance = np.maximum(np.diag(covariance), 0.0)
+        return np.sqrt(np.concatenate([variance[:3], variance[ROOT:]])).reshape(24, 3)

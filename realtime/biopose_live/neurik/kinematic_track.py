@@ -1,0 +1,93 @@
+"""`--kinematics ik`: one person's joint angles from virtual markers, frame by frame, by inverse kinematics.
+
+The skeleton is calibrated to the person's body shape while that settles, then held.  Each frame is solved from the last
+one's coordinates; a jump or a poor fit starts again from scratch.
+
+Letters: Q coordinates, B bodies, M virtual markers.  World: OpenSim's axes (x forward, y up, z right); metres; radians.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from biopose_live.neurik.calibration import Calibration, Calibrator
+from biopose_live.skeleton.inverse_kinematics import InverseKinematics
+from biopose_live.skeleton.kinematics import Kinematics
+from biopose_live.skeleton.model import SkeletonModel
+
+Floats = NDArray[np.float64]
+
+ITERATIONS = 4
+POOR_FIT_M = 0.06
+MARKER_SIGMA_M = 0.02
+RECALIBRATE_BETA = 0.15  # the shape must have moved this far before the skeleton follows
+RECALIBRATE_S = 0.4
+# What markers see of these only together with a neighbour is shared by a pull to zero, (marker sigma / own sigma)^2.
+SHARED_SIGMA = {"lumbar": math.radians(20.0), "thorax": math.radians(20.0), "scapula": math.radians(12.0)}
+
+
+@dataclass(slots=True)
+class Solved:
+    """q (Q,); one-sigma (Q,); rotations (B, 3, 3) and origins (B, 3) of the bodies in the world; rms (m) of the fit."""
+
+    q: Floats
+    sigma: Floats
+    rotations: Floats
+    origins: Floats
+    scales: Floats
+    rms: float
+
+
+class KinematicTrack:
+    """What one person needs from frame to frame."""
+
+    def __init__(self, model: SkeletonModel, calibrator: Calibrator) -> None:
+        self._model, self._calibrator, self._kinematics = model, calibrator, Kinematics(model)
+        self._calibration: Calibration | None = None
+        self._solver: InverseKinematics | None = None
+        self._betas = np.zeros(0)
+        self._t_calibrated = -math.inf
+        self._settled = False
+        self._q: Floats | None = None
+        self._pull = np.zeros(len(model.coordinates))
+        for number, name in enumerate(model.coordinate_names):
+            for start, sigma in SHARED_SIGMA.items():
+                if name.startswith(start):
+                    self._pull[number] = (MARKER_SIGMA_M / sigma) ** 2
+        self._rest = np.zeros(len(model.coordinates))
+
+    def update(self, t: float, markers: Floats, betas: Floats, settled: bool) -> Solved:
+        """markers (M, 3) m in the world; betas of the person's shape -> the frame's coordinates."""
+        solver, calibration = self._calibrated(t, betas, settled)
+        result = None
+        if self._q is not None:
+            result = solver.solve(markers, self._q, ITERATIONS, self._rest, self._pull)
+        if result is None or not result.rms < POOR_FIT_M:
+            fresh = solver.fit_from_any_pose(markers, self._rest, self._pull)
+            if result is None or fresh.rms < result.rms:
+                result = fresh
+        self._q = result.q
+        sigma = solver.sigma(result.q, MARKER_SIGMA_M, prior_weight=self._pull)
+        rotations, origins = self._kinematics.forward(result.q, calibration.scales)
+        return Solved(result.q, sigma, rotations, origins, calibration.scales, result.rms)
+
+    def _calibrated(self, t: float, betas: Floats, settled: bool) -> tuple[InverseKinematics, Calibration]:
+        if self._solver is not None and self._calibration is not None:
+            moved = np.linalg.norm(betas - self._betas)
+            due = t - self._t_calibrated >= RECALIBRATE_S and moved > RECALIBRATE_BETA
+            if not due and (settled == self._settled or moved == 0.0):
+                return self._solver, self._calibration
+        self._calibration = self._calibrator(betas)
+        self._solver = InverseKinematics(
+            self._model,
+            self._calibration.marker_bodies,
+            self._calibration.marker_locations,
+            self._calibrator.marker_weights,
+            self._calibration.scales,
+        )
+        self._betas, self._t_calibrated, self._settled = betas.copy(), t, settled
+        return self._solver, self._calibration

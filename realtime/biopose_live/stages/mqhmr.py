@@ -1,0 +1,87 @@
+"""The mqhmr stage: 2D keypoints in, bodies out (paper sections 3.2 and 3.4).
+
+Back-pressure: none of its own; it answers each message before it takes the next, and the link keeps the newest.
+Memory of a person is kept for a few seconds after the person was last seen.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from biopose_live.body.model import BodyModel
+from biopose_live.capture.intrinsics import intrinsics_for
+from biopose_live.messages import Detections, Meshes, MeshPerson
+from biopose_live.mqhmr.gravity import Gravity
+from biopose_live.mqhmr.landmarks import Landmarks
+from biopose_live.mqhmr.lifter import Lifter
+from biopose_live.mqhmr.person import PersonTrack
+from biopose_live.mqhmr.shape import ShapeEstimate
+from biopose_live.rotations import to_vector
+from biopose_live.settings import Settings
+from biopose_live.stages import FrameStore
+
+FORGET_S = 30.0
+
+
+class MqhmrStage:
+    """`process(Detections) -> Meshes`."""
+
+    name = "mqhmr"
+
+    def __init__(self, settings: Settings, frames: FrameStore | None = None) -> None:
+        """Raises UserError when the body file, the weights or the landmark table cannot be read."""
+        self._settings = settings
+        self._body = BodyModel.load(settings.body)
+        self._landmarks = Landmarks(self._body)
+        self._lifter = Lifter.load()
+        pitch = None if settings.camera_pitch is None else math.radians(settings.camera_pitch)
+        self._gravity = Gravity(pitch)
+        self._people: dict[int, PersonTrack] = {}
+        self._last_seen: dict[int, float] = {}
+        self._stature = self._body.stature(np.zeros(self._body.n_shape))
+        step = 1e-3 * np.eye(self._body.n_shape)
+        self._stature_gradient = np.array([(self._body.stature(row) - self._stature) / 1e-3 for row in step])
+
+    def process(self, message: Detections) -> Meshes:
+        frame = message.frame
+        camera = intrinsics_for(self._settings, frame.width, frame.height)
+        t = frame.t_capture * 1e-9
+        people = []
+        for seen in message.people:
+            track = self._people.get(seen.id)
+            if track is None:
+                track = self._people[seen.id] = self._new_track()
+            self._last_seen[seen.id] = t
+            keypoints = seen.keypoints.astype(np.float64)
+            pose = track.update(
+                t, keypoints[:, :2], keypoints[:, 2], camera, self._gravity, self._settings.refine_iterations
+            )
+            joints, markers, _ = self._body.pose_markers(pose.rotations, pose.betas, pose.translation)
+            people.append(
+                MeshPerson(
+                    id=seen.id,
+                    confidence=seen.confidence,
+                    box=seen.box,
+                    keypoints=seen.keypoints,
+                    theta=to_vector(pose.rotations),
+                    theta_sigma=pose.sigma,
+                    betas=pose.betas,
+                    translation=pose.translation,
+                    joints=joints,
+                    markers=markers,
+                    up=self._gravity.up,
+                    settled=track.shape.settled,
+                )
+            )
+        for gone in [key for key, last in self._last_seen.items() if t - last > FORGET_S]:
+            del self._people[gone], self._last_seen[gone]
+        return Meshes(frame, camera, people, message.stages)
+
+    def _new_track(self) -> PersonTrack:
+        shape = ShapeEstimate(self._body.n_shape, self._stature, self._stature_gradient, self._settings.height)
+        return PersonTrack(self._lifter, self._landmarks, shape)
+
+    def close(self) -> None:
+        self._people.clear()
