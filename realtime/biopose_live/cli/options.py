@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import argparse
 import difflib
+import os
+import shlex
 import tomllib
 import types
 from collections.abc import Sequence
@@ -71,18 +73,22 @@ def default_of(option: Field[Any]) -> Any:
 
 
 class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        unknown = message.removeprefix("unrecognized arguments: ")
-        if unknown != message:
-            first = unknown.split()[0]
+    def parse(self, arguments: Sequence[str]) -> dict[str, Any]:
+        """-> what was given, by option name; raises UserError."""
+        given, unknown = self.parse_known_args(arguments)
+        if unknown:
+            first = unknown[0].partition("=")[0]
             known = [text for action in self._actions for text in action.option_strings if text.startswith("--")]
-            close = difflib.get_close_matches(first.partition("=")[0], known, n=1)
+            close = difflib.get_close_matches(first, known, n=1)
             hint = f"did you mean {close[0]}?" if close else f"{PROGRAM} --help lists what there is."
-            raise UserError(f"Unknown argument {first}: {hint}", EXIT_USAGE)
+            raise UserError(f"Unknown argument {shlex.quote(unknown[0])}: {hint}", EXIT_USAGE)
+        return vars(given)
+
+    def error(self, message: str) -> NoReturn:
         raise UserError(f"{message[:1].upper()}{message[1:]}; {PROGRAM} --help lists what there is.", EXIT_USAGE)
 
 
-def build_parser() -> argparse.ArgumentParser:
+def build_parser() -> _Parser:
     """-> the parser; what is not given on the command line is absent from its result."""
     parser = _Parser(
         prog=PROGRAM,
@@ -115,7 +121,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def _path(text: str) -> Path:
-    return Path(text).expanduser()
+    return Path(os.path.expanduser(text))  # noqa: PTH111 - Path.expanduser raises for a user that does not exist
 
 
 def read_config(path: Path) -> dict[str, Any]:
@@ -125,11 +131,12 @@ def read_config(path: Path) -> dict[str, Any]:
     value of the wrong type and a word that is not among the allowed ones.
     """
     try:
-        raw = tomllib.loads(path.read_bytes().decode())
-    except OSError as error:
-        raise UserError(
-            f"The config file {path} cannot be read ({error.strerror}): check --config.", EXIT_USAGE
-        ) from error
+        content = path.read_bytes()
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the name
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise UserError(f"The config file {path} cannot be read ({reason}): check --config.", EXIT_USAGE) from error
+    try:
+        raw = tomllib.loads(content.decode())
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise UserError(f"The config file {path} is not TOML ({error}): correct it there.", EXIT_USAGE) from error
     names = [name for name in TYPES if name != "config"]
@@ -165,7 +172,7 @@ def _shown(value: Any) -> str:
 
 def settings_from(arguments: Sequence[str]) -> Settings:
     """-> validated settings; raises UserError with the sentence to show, SystemExit(0) after --help and --version."""
-    given = vars(build_parser().parse_args(arguments))
+    given = build_parser().parse(arguments)
     from_file: dict[str, Any] = {}
     if given.get("config") is not None:
         from_file = read_config(given["config"])
