@@ -16,7 +16,7 @@ from biopose_live.settings import Settings
 from biopose_live.sinks import frames_file, record
 from biopose_live.sinks.frames_file import FramesFile
 from biopose_live.sinks.record import Recorder
-from biopose_live.sinks.recording import Recording, whole_length
+from biopose_live.sinks.recording import Recording, whole_messages
 from biopose_live.skeleton.bsk24 import load_bsk24
 from biopose_live.skeleton.kinematics import Kinematics
 
@@ -285,7 +285,9 @@ def test_a_restarted_process_continues_its_sessions_recording(folder, meta, make
     second.close(summary)
     assert [m["seq"] for m in messages_in(folder)] == [*range(12), *range(20, 32)]
     assert (folder / "angles.mot").read_bytes() == angles
-    assert (folder / "angles_part2.mot").is_file()
+    first_row = (folder / "angles_part2.mot").read_text().split("endheader\n")[1].splitlines()[1]
+    assert float(first_row.split()[0]) == pytest.approx(20 / 30, abs=1e-6)  # still counted from the first frame of all
+    assert json.loads((folder / "session.json").read_text())["frames"] == 24
 
 
 def test_a_path_that_is_a_file_is_one_sentence(tmp_path, meta):
@@ -399,7 +401,8 @@ def test_frames_file_counts_what_is_on_disk(tmp_path):
     file.flush()
     file.close()
     assert file.messages == 10
-    assert whole_length(path) == path.stat().st_size == 10
+    assert whole_messages(path) == (10, 10)
+    assert path.stat().st_size == 10
 
 
 def test_a_large_batch_is_written_without_waiting_for_the_clock(tmp_path):

@@ -129,7 +129,7 @@ class Stream(Iterator[Frame]):
         if heard:
             return (
                 f"{self.address} answers but sent no frame for {self.timeout:g} s: "
-                f"its camera or video may have stopped; see the sender's status line"
+                f"its camera or video may have stopped; see the sender's status line."
             )
         return (
             f"nothing came from {self.address} for {self.timeout:g} s: is biopose-live running there, "

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from biopose_live.sinks.recording import whole_length
+from biopose_live.sinks.recording import whole_messages
 
 FLUSH_PERIOD_NS = 500_000_000
 FLUSH_BYTES = 1_048_576
@@ -22,11 +22,10 @@ class FramesFile:
     """
 
     def __init__(self, path: Path) -> None:
-        self.messages = 0
         self._waiting: list[bytes] = []
         self._waiting_bytes = 0
         self._next_flush = 0
-        self._length = whole_length(path) if path.exists() else 0
+        self.messages, self._length = whole_messages(path) if path.exists() else (0, 0)
         self._file = os.open(path, os.O_WRONLY | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o644)
         os.ftruncate(self._file, self._length)
         os.lseek(self._file, self._length, os.SEEK_SET)

@@ -21,7 +21,7 @@ from biopose_client.schema import Meta, Pose
 from biopose_live.errors import EXIT_SINK, UserError
 from biopose_live.sinks.frames_file import FramesFile
 from biopose_live.sinks.person_files import PersonFiles, PersonReport
-from biopose_live.sinks.recording import FRAMES_FILE, META_FILE, SESSION_FILE
+from biopose_live.sinks.recording import FRAMES_FILE, META_FILE, SESSION_FILE, Recording
 from biopose_live.skeleton.bsk24 import load_bsk24
 from biopose_live.skeleton.kinematics import Kinematics
 
@@ -56,6 +56,9 @@ class Recorder:
                 content = {**msgspec.to_builtins(meta), "settings": settings}
                 (folder / META_FILE).write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n")
             self._frames = FramesFile(folder / FRAMES_FILE)
+            if continued:  # one zero of time for the whole recording
+                first = next(iter(Recording(folder)), None)
+                self._first_capture = None if first is None else first.t_capture
         except OSError as error:
             raise UserError(
                 f"Nothing can be recorded into {folder} ({error.strerror}): give another folder with --record.",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -75,13 +76,11 @@ class _SettingsOnly(msgspec.Struct):
     settings: dict[str, Any]
 
 
-def whole_length(path: Path) -> int:
-    """-> bytes of `path` up to the end of its last whole message."""
-    with path.open("rb") as stream:
-        total = 0
-        try:
-            for message in split(stream):
-                total += len(message)
-        except NotMessagePack:
-            return total
-        return total
+def whole_messages(path: Path) -> tuple[int, int]:
+    """-> how many whole messages `path` begins with, and how many bytes they take."""
+    count = length = 0
+    with path.open("rb") as stream, contextlib.suppress(NotMessagePack):
+        for message in split(stream):
+            count += 1
+            length += len(message)
+    return count, length
