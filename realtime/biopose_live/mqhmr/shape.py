@@ -12,7 +12,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
+Floats = NDArray[np.floating]
 
 SETTLE_S = 5.0  # seconds of good frames until the shape is held
 CORRELATION_S = 0.5

@@ -139,15 +139,15 @@ class Calibrator:
         names = (f"{side.upper()}ULN", f"{side.upper()}RAD")
         wanted, zero = _direction(points, names), _direction(self._zero, names)
         coordinate = self._model.coordinate_names.index(f"pro_sup_{side}")
-        best, least = 0.0, np.inf
-        for angle in np.radians(np.arange(-180.0, 180.0, 1.0)):
+
+        def away(degrees: float) -> float:
             pose = np.zeros(len(self._model.coordinates))
-            pose[coordinate] = angle
+            pose[coordinate] = np.radians(degrees)
             turn, _ = self._kinematics.forward(pose)
-            away = float(np.linalg.norm(_unit(turn[self._radius[side]] @ zero) - _unit(wanted)))
-            if away < least:
-                best, least = float(angle), away
-        return best
+            return float(np.linalg.norm(_unit(turn[self._radius[side]] @ zero) - _unit(wanted)))
+
+        coarse = min(np.arange(-180.0, 180.0, 15.0), key=away)
+        return float(np.radians(min(np.arange(coarse - 15.0, coarse + 15.0, 1.0), key=away)))
 
 
 def _unit(vector: Floats) -> Floats:

@@ -23,6 +23,7 @@ Floats = NDArray[np.float64]
 
 ITERATIONS = 4
 POOR_FIT_M = 0.06
+GOOD_FIT_M = 0.025
 MARKER_SIGMA_M = 0.02
 RECALIBRATE_BETA = 0.15  # the shape must have moved this far before the skeleton follows
 RECALIBRATE_S = 0.4
@@ -67,7 +68,7 @@ class KinematicTrack:
         if self._q is not None:
             result = solver.solve(markers, self._q, ITERATIONS, self._rest, self._pull)
         if result is None or not result.rms < POOR_FIT_M:
-            fresh = solver.fit_from_any_pose(markers, self._rest, self._pull)
+            fresh = solver.fit_from_any_pose(markers, self._rest, self._pull, tolerance=GOOD_FIT_M)
             if result is None or fresh.rms < result.rms:
                 result = fresh
         self._q = result.q

@@ -24,6 +24,7 @@ from .tree import check_bodies, check_scales
 
 FACTOR_LIMITS = (0.6, 1.6)
 SWEEPS = 40
+CONVERGED = 1e-7
 
 # Joint-centre name -> the body that the joint carries.
 JOINT_POINTS: dict[str, str] = {
@@ -187,7 +188,7 @@ def measure_scales(
         if symmetric:
             scales = _symmetric(model, scales)
         guessed = _follow(model, rules, known, scales)
-        if float(np.max(np.abs(scales - before))) < 1e-12:
+        if float(np.max(np.abs(scales - before))) < CONVERGED:
             break
     names = model.body_names
     clipped = tuple(

@@ -12,7 +12,7 @@ import numpy as np
 
 from biopose_live.body.model import BodyModel
 from biopose_live.capture.intrinsics import intrinsics_for
-from biopose_live.messages import Detections, Meshes, MeshPerson
+from biopose_live.messages import Detections, Intrinsics, Meshes, MeshPerson
 from biopose_live.mqhmr.gravity import Gravity
 from biopose_live.mqhmr.landmarks import Landmarks
 from biopose_live.mqhmr.lifter import Lifter
@@ -43,6 +43,23 @@ class MqhmrStage:
         self._stature = self._body.stature(np.zeros(self._body.n_shape))
         step = 1e-3 * np.eye(self._body.n_shape)
         self._stature_gradient = np.array([(self._body.stature(row) - self._stature) / 1e-3 for row in step])
+        self._warm_up()
+
+    def _warm_up(self) -> None:
+        """Loads the compiled code on a made-up person, so that the first real frame does not wait for it."""
+        facing = np.tile(np.eye(3), (24, 1, 1))
+        facing[0] = np.diag([1.0, -1.0, -1.0])
+        points = self._landmarks.place(facing, np.zeros(self._body.n_shape)) + np.array([0.0, 0.0, 4.0])
+        track = self._new_track()
+        for frame in range(3):
+            track.update(
+                0.04 * frame,
+                1e3 * points[:, :2] / points[:, 2:],
+                np.ones(33),
+                Intrinsics(1e3, (0.0, 0.0)),
+                Gravity(),
+                1,
+            )
 
     def process(self, message: Detections) -> Meshes:
         frame = message.frame

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from biopose_client.schema import Camera, Person, Pose
 from biopose_live.body.model import BodyModel
 from biopose_live.messages import Meshes, MeshPerson
-from biopose_live.neurik.calibration import Calibrator
+from biopose_live.neurik.calibration import BODY_TO_GROUND, Calibrator
 from biopose_live.neurik.kinematic_track import KinematicTrack, Solved
 from biopose_live.neurik.naming import joint_names
 from biopose_live.settings import Settings
@@ -61,13 +61,20 @@ class NeurikStage:
     def __init__(self, settings: Settings, frames: FrameStore | None = None) -> None:
         """Raises UserError when the body or skeleton file cannot be read."""
         self._model = load_bsk24()
-        self._calibrator = Calibrator(BodyModel.load(settings.body), self._model)
+        body = BodyModel.load(settings.body)
+        self._calibrator = Calibrator(body, self._model)
         self._joints = [joint.child for joint in self._model.joints]
         own = [joint.name for joint in self._model.joints]
         self._order = [own.index(name) for name in joint_names(self._model)]
         self._root = self._model.body_index("pelvis")
         self._people: dict[int, KinematicTrack] = {}
         self._last_seen: dict[int, float] = {}
+        # Loads the compiled code now, so that the first real frame does not wait for it.
+        mean = np.zeros(body.n_shape)
+        _, markers, _ = body.pose_markers(self._calibrator.standing_pose(mean), mean, np.zeros(3))
+        scratch = KinematicTrack(self._model, self._calibrator)
+        for t in (0.0, 0.04):
+            scratch.update(t, markers @ BODY_TO_GROUND.T, mean, False)
 
     def process(self, message: Meshes) -> Pose:
         frame = message.frame
