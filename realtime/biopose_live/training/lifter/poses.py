@@ -97,6 +97,21 @@ def _rotation_x(angle: Floats) -> Floats:
     return out
 
 
+def balanced_trunk(shank: Floats, knee: Floats, support: Floats) -> Floats:
+    """The trunk's forward lean (degrees) that keeps the centre of mass over the feet.
+
+    shank: forward lean of the shank; knee: flexion; degrees.  support: where under the foot the weight lies, m in front
+    of the ankle.  Planar, with Winter's (2009) segment masses and lengths of a 1.70 m adult: thigh and shank 0.2 and
+    0.093 of the body's mass, head, arms and trunk 0.678 with their centre 0.36 m above the hips.
+    """
+    knee_x = 0.42 * np.sin(shank * DEG)
+    hip_x = knee_x - 0.41 * np.sin((knee - shank) * DEG)
+    legs = 0.2 * (0.567 * hip_x + 0.433 * knee_x) + 0.093 * 0.567 * knee_x
+    needed = (support * 0.971 - legs) / 0.678 - hip_x
+    lean: Floats = np.degrees(np.arcsin(np.clip(needed / 0.36, -0.3, 0.97)))
+    return lean
+
+
 def procedural_legs(count: int, rng: np.random.Generator) -> tuple[Tensor, Tensor, Tensor]:
     """Squats, sitting down and getting up, lunges, landings and one-legged stances.
 
@@ -114,9 +129,12 @@ def procedural_legs(count: int, rng: np.random.Generator) -> tuple[Tensor, Tenso
     deep = u(10, 135, (count, 1))
     sits = rng.random((count, 1)) < 0.3
     deep = np.where(sits, n(90, 12, (count, 1)), deep)
-    lean_share = u(0.0, 0.5, (count, 1))
-    pelvis = n(4, 7, (count, 1)) + lean_share * deep * w
-    pelvis = np.where(sits, n(4, 8, (count, 1)) + np.abs(n(25, 15, (count, 1))) * 4 * w * (1 - w), pelvis)
+    shank_share = u(0.12, 0.42, (count, 1))
+    knees = deep * w + np.abs(n(4, 4, (count, 1)))
+    trunk = balanced_trunk(knees * shank_share, knees, n(0.05, 0.035, (count, 1)))
+    trunk = np.where(sits, n(4, 8, (count, 1)) + np.abs(n(25, 15, (count, 1))) * 4 * w * (1 - w), trunk)
+    bend = u(-0.1, 0.4, (count, 1))  # what part of the trunk's lean the spine takes over from the pelvis
+    pelvis = n(2, 6, (count, 1)) + (1 - bend) * trunk
     side = n(0, 4, (count, 1)) * np.ones_like(w)
     kind = rng.random((count, 1))
     split, single = (kind > 0.65) & (kind < 0.82), kind >= 0.82
@@ -124,8 +142,8 @@ def procedural_legs(count: int, rng: np.random.Generator) -> tuple[Tensor, Tenso
     width, toe_out = n(0, 7, (count, 1)), n(4, 9, (count, 1))  # on top of the rest pose's own stance
     lifted = rng.integers(0, 2, (count, 1))
     for i, sign in enumerate((1.0, -1.0)):
-        knee = deep * w + np.abs(n(4, 4, (count, 1)))
-        shank = knee * u(0.05, 0.45, (count, 1)) + n(0, 3, (count, 1))
+        knee = knees + n(0, 2, (count, 1))
+        shank = knee * shank_share + n(0, 2, (count, 1))
         shank = np.where(sits, n(8, 8, (count, 1)) * np.sqrt(w), shank)
         back_leg = split & (lifted == i)
         knee = np.where(back_leg, np.abs(n(20, 20, (count, 1))) + 0.8 * deep * w, knee)
@@ -153,7 +171,7 @@ def procedural_legs(count: int, rng: np.random.Generator) -> tuple[Tensor, Tenso
         @ exp(torch.stack([z, hips[..., 1], z], -1))
         @ exp(torch.stack([hips[..., 0], z, z], -1))
     )
-    spine = torch.from_numpy((0.25 * pelvis + n(2, 9, (count, 1))) * DEG).float()
+    spine = torch.from_numpy((bend * trunk + n(2, 8, (count, 1))) * DEG).float()
     return root, rotation, spine
 
 
