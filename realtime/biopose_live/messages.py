@@ -68,6 +68,7 @@ class MeshPerson(msgspec.Struct):
     betas: Array  # (S,)
     translation: Array  # (3,) m: where the body's origin lies in the camera frame
     joints: Array  # (J, 3) m, camera frame
+    landmarks: Array  # (K, 3) m, camera frame: the keypoints' places on the posed body
     markers: Array  # (M, 3) m, camera frame
     up: Array  # (3,) unit vector against gravity, camera frame
     settled: bool  # the shape is no longer changing

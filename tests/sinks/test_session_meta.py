@@ -2,7 +2,7 @@ import pytest
 
 from biopose_client import schema
 from biopose_live.errors import EXIT_MODEL, UserError
-from biopose_live.neurik.naming import LIMB_NAMES, joint_names
+from biopose_live.neurik.naming import LIMB_LANDMARKS, LIMB_NAMES, joint_names
 from biopose_live.settings import Settings
 from biopose_live.sinks.session_meta import KEYPOINT_NAMES, build_meta
 from biopose_live.skeleton.bsk24 import bsk24_path, load_bsk24
@@ -26,8 +26,7 @@ def test_names_agree_with_opensim(meta):
         assert unit == ("rad" if rotational else "m")
     bodies = model.getBodySet()
     assert sorted(meta.body_names) == sorted(bodies.get(i).getName() for i in range(bodies.getSize()))
-    joints = model.getJointSet()
-    assert {joints.get(i).getName() for i in range(joints.getSize())} <= set(meta.joint_names)
+    assert meta.joint_names[:24] == meta.body_names
 
 
 def test_what_consumers_rely_on_is_there(meta):
@@ -45,14 +44,14 @@ def test_meta_survives_the_wire(meta):
     assert schema.unpack(schema.pack(meta)) == meta
 
 
-def test_limb_names_are_added_where_the_skeleton_has_none():
-    from dataclasses import replace
+def test_limb_points_carry_the_landmarks_that_mediapipe_gives_these_names():
+    from mediapipe.tasks.python.vision import PoseLandmark
 
-    model = load_bsk24()
-    renamed = replace(model, joints=tuple(replace(joint, name=f"own{i}") for i, joint in enumerate(model.joints)))
-    names = joint_names(renamed)
-    assert names[:24] == [f"own{i}" for i in range(24)]
-    assert tuple(names[24:]) == LIMB_NAMES
+    sides = {"l": "LEFT", "r": "RIGHT"}
+    for name, landmark in zip(LIMB_NAMES, LIMB_LANDMARKS, strict=True):
+        limb, side = name.split("_")
+        assert PoseLandmark[f"{sides[side]}_{limb.upper()}"] == landmark
+    assert joint_names(load_bsk24())[24:] == list(LIMB_NAMES)
 
 
 def test_a_missing_body_file_is_one_sentence(tmp_path):

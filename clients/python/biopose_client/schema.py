@@ -77,7 +77,8 @@ class Person(msgspec.Struct):
     box: list[float]  # x, y, width, height, px
     keypoints: list[list[float]]  # [K][x px, y px, score 0..1]
     camera: Camera
-    joints: list[list[float]]  # [J][3] m, camera frame
+    # [J][3] m, camera frame: the joint centre of each body, then limb points where a keypoint detector sees them
+    joints: list[list[float]]
     q: list[float]  # [Q] rad or m, see Meta.coordinate_units
     q_sigma: list[float]  # [Q] one standard deviation, rad or m
     scales: list[list[float]]  # [B][sx, sy, sz] of each body against the generic skeleton

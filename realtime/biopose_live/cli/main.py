@@ -53,10 +53,12 @@ def run(settings: Settings) -> int:
 
     parse_address(settings.publish)  # says what is wrong with it before any model is loaded
     console = Console(highlight=False)
+    # A file that cannot be read is known at once, before five processes start for it.
+    frames = frames_of(settings) if settings.demo or settings.video is not None else None
     if settings.every_frame:
         from biopose_live.pipeline.inline import run_inline
 
-        with running_status(console, settings, frames_of(settings)) as status:
+        with running_status(console, settings, frames) as status:
             summary = run_inline(settings, on_progress=status.show)
     else:
         from biopose_live.pipeline.live import run_live

@@ -64,7 +64,13 @@ class PersonTrack:
         self, t: float, keypoints: Floats, scores: Floats, camera: Intrinsics, up: Gravity, iterations: int
     ) -> Pose:
         """keypoints (K, 2) px, scores (K,) of the frame at time t (s) -> the refined pose."""
-        keypoints, scores = self._trusted(t, keypoints, scores, camera)
+        trusted = self._trusted(t, keypoints, scores, camera)
+        if trusted is None and self._pose is not None:
+            # Nothing in the picture fits: hold still for the moment that this may last.
+            self._before, self._t = None, t
+            return self._pose
+        if trusted is not None:
+            keypoints, scores = trusted
         self._history.add(view.Seen(t, keypoints, scores))
         guess, to_view = self._guess(t, camera, up)
         caution = NETWORK_CAUTION
@@ -111,8 +117,8 @@ class PersonTrack:
         self._pose, self._t = Pose(rotations, sigma, translation, self.shape.betas.copy(), fit), t
         return self._pose
 
-    def _trusted(self, t: float, keypoints: Floats, scores: Floats, camera: Intrinsics) -> tuple[Floats, Floats]:
-        """-> keypoints and scores without exchanged sides."""
+    def _trusted(self, t: float, keypoints: Floats, scores: Floats, camera: Intrinsics) -> tuple[Floats, Floats] | None:
+        """-> keypoints and scores without exchanged sides, None for a frame to pass over."""
         if self._pose is None or t - self._t > LOST_S:
             return keypoints, scores
         rotations, _, translation, _ = self._predict(t, self._pose.rotations)

@@ -1,4 +1,4 @@
-"""Undoes a detector's exchange of left and right, and distrusts pictures in which everything jumps.
+"""Undoes a detector's exchange of left and right, and passes over pictures in which everything jumps.
 
 Seen from behind or from the side, a keypoint detector now and then takes the back for the front for half a second:
 every left landmark lands on the right limb, and the frames in between hold a mixture.  The person's predicted landmarks
@@ -29,8 +29,9 @@ class SideSwaps:
     def __init__(self) -> None:
         self._swapped_since = self._wild_since = math.inf
 
-    def correct(self, t: float, keypoints: Floats, scores: Floats, predicted: Floats) -> tuple[Floats, Floats]:
-        """keypoints (33, 2) px, scores (33,), predicted (33, 2) px at time t (s) -> keypoints and scores to use."""
+    def correct(self, t: float, keypoints: Floats, scores: Floats, predicted: Floats) -> tuple[Floats, Floats] | None:
+        """keypoints (33, 2) px, scores (33,), predicted (33, 2) px at time t (s) -> keypoints and scores to use, or None
+        for a frame to be passed over."""
         size = max(float(np.sqrt(((predicted[LIMBS] - predicted[23:25].mean(0)) ** 2).sum(-1).mean())), 1.0)
         exchanged = keypoints[EXCHANGED]
         own = float(np.median(np.linalg.norm(keypoints[LIMBS] - predicted[LIMBS], axis=-1))) / size
@@ -44,7 +45,7 @@ class SideSwaps:
         if own > FAR:
             self._wild_since = min(self._wild_since, t)
             if t - self._wild_since < DISTRUST_S:
-                scores = scores * (FAR / own) ** 2
+                return None
         else:
             self._wild_since = math.inf
         return keypoints, scores

@@ -87,6 +87,7 @@ class MqhmrStage:
                     betas=pose.betas,
                     translation=pose.translation,
                     joints=joints,
+                    landmarks=self._landmarks.place(pose.rotations, pose.betas) + pose.translation,
                     markers=markers,
                     up=self._gravity.up,
                     settled=track.shape.settled,

@@ -16,7 +16,7 @@ from biopose_live.body.model import BodyModel
 from biopose_live.messages import Meshes, MeshPerson
 from biopose_live.neurik.calibration import BODY_TO_GROUND, Calibrator
 from biopose_live.neurik.kinematic_track import KinematicTrack, Solved
-from biopose_live.neurik.naming import joint_names
+from biopose_live.neurik.naming import LIMB_LANDMARKS
 from biopose_live.settings import Settings
 from biopose_live.skeleton.bsk24 import load_bsk24
 from biopose_live.stages import FrameStore
@@ -63,9 +63,6 @@ class NeurikStage:
         self._model = load_bsk24()
         body = BodyModel.load(settings.body)
         self._calibrator = Calibrator(body, self._model)
-        self._joints = [joint.child for joint in self._model.joints]
-        own = [joint.name for joint in self._model.joints]
-        self._order = [own.index(name) for name in joint_names(self._model)]
         self._root = self._model.body_index("pelvis")
         self._people: dict[int, KinematicTrack] = {}
         self._last_seen: dict[int, float] = {}
@@ -102,14 +99,15 @@ class NeurikStage:
         )
 
     def _person(self, message: Meshes, person: MeshPerson, solved: Solved, to_world: Floats) -> Person:
-        centres = solved.origins[self._joints][self._order] @ to_world
+        centres = solved.origins @ to_world
+        points = np.concatenate([centres, person.landmarks[list(LIMB_LANDMARKS)]])
         return Person(
             id=person.id,
             confidence=person.confidence,
             box=person.box.tolist(),
             keypoints=person.keypoints.tolist(),
             camera=Camera(message.intrinsics.focal, list(message.intrinsics.centre), person.translation.tolist()),
-            joints=centres.tolist(),
+            joints=points.tolist(),
             q=solved.q.tolist(),
             q_sigma=solved.sigma.tolist(),
             scales=solved.scales.tolist(),
