@@ -27,7 +27,7 @@ from biopose_live.rotations import to_matrix, to_vector
 
 Floats = NDArray[np.float64]
 
-NETWORK_CAUTION = 1.3  # the network's sigmas are calibrated on its own kind of motion; people do other things too
+NETWORK_CAUTION = 1.0  # factor on the sigmas of the network
 NETWORK_FLOOR = math.radians(1.5)
 LOOSE = 1.0e-4  # precision, 1/rad^2, of a prior that is not there
 STRAY_RAD_PER_S = math.radians(600.0)  # how far a joint's rotation may stray from constant velocity, per second
