@@ -44,6 +44,8 @@ def destination(settings: Settings) -> str:
 
 def totals(health: Health) -> str:
     """-> rate, latency and counts of all stages together."""
+    if health.captured == 0:
+        return "starting: models are being loaded (the first start on a machine compiles, for about a minute)"
     return (
         f"{health.fps:.1f} fps  ·  latency {health.latency_ms_p50:.0f} / {health.latency_ms_p95:.0f} ms (p50 / p95)"
         f"  ·  {health.captured} captured, {health.processed} processed, {health.dropped} dropped"
@@ -52,6 +54,8 @@ def totals(health: Health) -> str:
 
 def plain_line(health: Health) -> str:
     """-> the same with each stage's times, in one line without styles."""
+    if health.captured == 0:
+        return totals(health)
     stages = "  ".join(
         f"{stage.name} {stage.ms_p50:.0f}/{stage.ms_p95:.0f}{'' if stage.alive else ' (down)'}"
         for stage in health.stages

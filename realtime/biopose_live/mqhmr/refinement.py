@@ -23,6 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from biopose_live.rotations import exp_into, log_into
+from biopose_live.skeleton.kernels import cholesky_solve
 
 Floats = NDArray[np.float64]
 
@@ -245,7 +246,7 @@ def refine(
     best_rotations, best_translation, best_betas = rotations.copy(), translation.copy(), betas.copy()
     best_information, best_gradient, best_residuals = information.copy(), gradient.copy(), residuals.copy()
     best = np.inf
-    step_rotation, product = np.empty((3, 3)), np.empty((3, 3))
+    step_rotation, product, move = np.empty((3, 3)), np.empty((3, 3)), np.empty(size)
     robust = ROBUST_SIGMAS * ROBUST_SIGMAS
 
     for step in range(iterations + 1):
@@ -310,7 +311,10 @@ def refine(
         system = best_information.copy()
         for i in range(size):
             system[i, i] += damping * best_information[i, i] + 1e-9
-        move = np.linalg.solve(system, best_gradient)
+        move[:] = best_gradient
+        if not cholesky_solve(system, move):
+            damping *= 10.0  # not positive definite to working precision: a shorter step next time
+            move[:] = 0.0
         for j in range(joints):
             start = 0 if j == 0 else ROOT + 3 * (j - 1)
             length = np.sqrt(move[start] ** 2 + move[start + 1] ** 2 + move[start + 2] ** 2)

@@ -391,7 +391,7 @@ def _normal_equations(
 
 
 @njit(cache=True, fastmath=FAST)
-def _cholesky_solve(matrix: FloatArray, right: FloatArray) -> bool:
+def cholesky_solve(matrix: FloatArray, right: FloatArray) -> bool:
     """Solve in place the symmetric system whose lower triangle is ``matrix``; False when it is not positive."""
     n = right.shape[0]
     for i in range(n):
@@ -462,7 +462,7 @@ def _bounded_step(
         for a in range(n):
             if still[a]:
                 step[a] = amount[a]
-        if not _cholesky_solve(system, step):
+        if not cholesky_solve(system, step):
             return False
         crossed = False
         for f in range(n):

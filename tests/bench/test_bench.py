@@ -1,0 +1,195 @@
+"""The benchmarks' arguments, figures and files, on messages written by hand: nothing is timed here."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+
+import av
+import msgspec
+import numpy as np
+import pytest
+from rich.console import Console
+
+import accuracy
+import clip_720p
+import pipeline
+import scored_clips
+from biopose_client.schema import Health, StageHealth
+from biopose_live.capture.demo import demo_clip
+from biopose_live.errors import UserError
+from biopose_live.evaluation.demo_truth import read_demo_truth
+from figures import FEWEST_FRAMES, Figures, Result, Sample, figures, medians, percentiles
+from machine import PACKAGES, describe
+
+MS = 1_000_000
+
+
+def samples(count: int, period_ms: float = 40.0, skip: int = 1, latency_ms: float = 100.0) -> list[Sample]:
+    """Frames captured every `period_ms` / `skip`, each `skip`-th processed."""
+    made = []
+    for index in range(count):
+        captured = 5_000_000_000 + round(index * period_ms * MS)
+        done = captured + round((latency_ms + index % 2) * MS)
+        stages = {"detection": 60.0, "mqhmr": 20.0 + index % 2}
+        made.append(Sample(100 + index * skip, captured, done, done + 2 * MS, stages, index % 4 != 0))
+    return made
+
+
+def health(t: int, cpu: float) -> Health:
+    stages = [
+        StageHealth("capture", True, 0, 30.0, 1.0, 2.0, 100.0, cpu / 10),
+        StageHealth("detection", True, 0, 25.0, 1.0, 2.0, 250.0, cpu),
+    ]
+    return Health("s", t, 25.0, 100.0, 120.0, 1, 1, 0, stages)
+
+
+def run(latency_ms: float = 100.0) -> Figures:
+    seen = samples(101, skip=2, latency_ms=latency_ms)
+    return figures(seen, [health(1, 0.2), health(2, 0.6), health(3, 0.5)], {"supervisor": (0.01, 70.0)}, 4.0)
+
+
+def test_figures_of_a_live_run() -> None:
+    made = run()
+    assert made.fps == pytest.approx(25.0)
+    assert made.seconds == pytest.approx(4.0)
+    assert (made.processed, made.dropped, made.with_person) == (101, 100, 75)
+    assert (made.latency.p50, made.latency.p95, made.latency.count) == (100.0, 101.0, 101)
+    assert made.received is not None
+    assert made.received.p99 == 103.0
+    assert made.stages["detection"].p50 == 60.0
+    assert made.waiting is not None
+    assert made.waiting.p50 == pytest.approx(20.0)
+    assert made.cpu == {"supervisor": 0.01, "capture": pytest.approx(0.05), "detection": 0.5}
+    assert made.memory_mb == {"supervisor": 70.0, "capture": 100.0, "detection": 250.0}
+
+
+def test_too_few_frames_give_no_figures() -> None:
+    with pytest.raises(ValueError, match=f"only {FEWEST_FRAMES - 1} frames"):
+        figures(samples(FEWEST_FRAMES - 1), [], {}, 1.0)
+
+
+def test_percentiles_are_samples() -> None:
+    values = list(range(1, 101))
+    assert percentiles(values) == percentiles(values[::-1])
+    assert msgspec.structs.astuple(percentiles(values)) == (50.0, 95.0, 99.0, 100)
+
+
+def test_medians_over_runs() -> None:
+    runs = [run(100.0), run(140.0), run(90.0)]
+    middle = medians(runs)
+    assert middle.latency.p50 == 100.0
+    assert middle.processed == 101
+    peer = figures(samples(40), [], {"mediapipe": (0.6, 400.0)}, 1.0, subscribed=False)
+    assert medians([peer, peer]).received is None
+
+
+@pytest.fixture
+def results() -> list[Result]:
+    peer = figures(samples(101), [], {"mediapipe": (0.6, 400.0)}, 1.0, subscribed=False)
+    return [Result(pipeline.OURS, "full", run(), [run()]), Result(pipeline.PEER, "full", peer, [peer])]
+
+
+def test_the_speed_table_shows_both_systems(results: list[Result]) -> None:
+    console = Console(width=120, record=True, file=Path("/dev/null").open("w"))  # noqa: SIM115 - the console writes on
+    console.print(pipeline.table(results))
+    text = console.export_text()
+    for cell in ("25.0", "101 / 100", "100.0 / 101.0 / 101.0", "50%  250 MB", "60%  400 MB", "4.0 s"):
+        assert cell in text
+
+
+def test_the_speed_report_can_be_read_back(results: list[Result]) -> None:
+    report = pipeline.Report("pipeline", describe(), {"seconds": 20.0, "runs": 3, "device": "cpu"}, results)
+    data = msgspec.json.encode(report)
+    assert msgspec.json.decode(data, type=pipeline.Report) == report
+    plain = json.loads(data)
+    assert set(PACKAGES) < set(plain["machine"]["versions"])
+    assert plain["machine"]["cores"] >= 1
+    assert plain["machine"]["cpu"]
+    assert plain["results"][0]["median"]["latency"]["p95"] == 101.0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        ([], (["full"], 20.0, 3, "auto")),
+        (["--quick"], (["full"], 8.0, 1, "auto")),
+        (["--quick", "--seconds", "4", "--detector", "lite,heavy"], (["lite", "heavy"], 4.0, 1, "auto")),
+        (["--runs", "5", "--device", "cuda"], (["full"], 20.0, 5, "cuda")),
+    ],
+)
+def test_speed_arguments(arguments: list[str], expected: tuple[object, ...]) -> None:
+    given = pipeline.parse(arguments)
+    assert (given.detector, given.seconds, given.runs, given.device) == expected
+
+
+@pytest.mark.parametrize("arguments", [["--detector", "huge"], ["--seconds", "1"], ["--runs", "0"], ["--nonsense"]])
+def test_wrong_speed_arguments(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as end:
+        pipeline.parse(arguments)
+    assert end.value.code == 2
+    assert "error:" in capsys.readouterr().err
+
+
+def test_the_720p_clip_has_the_demo_in_its_middle(tmp_path: Path) -> None:
+    path = tmp_path / "clip.mp4"
+    clip_720p.write_clip(path, 0.2)
+    with av.open(str(path)) as video, av.open(str(demo_clip())) as demo:
+        stream = video.streams.video[0]
+        frames = [frame.to_ndarray(format="rgb24") for frame in video.decode(video=0)]
+        first = next(demo.decode(video=0)).to_ndarray(format="rgb24")
+        assert (stream.width, stream.height, float(stream.average_rate)) == (1280, 720, 30.0)
+        assert stream.codec_context.name == "h264"
+    assert len(frames) == 6
+    assert frames[0][:, :150].max() < 20
+    assert frames[0][:, 160:1120].mean((0, 1)) == pytest.approx(first.mean((0, 1)), abs=3.0)
+
+
+def test_sweeps_give_every_combination() -> None:
+    given = accuracy.build_parser().parse_args(["--set", "refine-iterations=0,2", "--set", "detector=lite,full"])
+    chosen = accuracy.variants(given.set)
+    assert chosen == [
+        {"refine_iterations": k, "detector": d} for k in ("0", "2") for d in ("lite", "full")
+    ]  # fmt: skip
+    assert accuracy.label(chosen[0]) == "biopose-live refine_iterations=0 detector=lite"
+    assert accuracy.variants([]) == [{}]
+    assert accuracy.label({}) == "biopose-live"
+
+
+@pytest.mark.parametrize("text", ["refine_iterations", "=1", "x=", "x=1,,2"])
+def test_wrong_sweeps(text: str) -> None:
+    with pytest.raises(SystemExit):
+        accuracy.build_parser().parse_args(["--set", text])
+
+
+def test_a_wrong_option_ends_with_the_commands_own_sentence(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="Unknown argument --refine-iteration=3: did you mean --refine-iterations"):
+        accuracy.run(demo_clip(), tmp_path / "rec", {"refine_iteration": "3"})
+
+
+def test_the_accuracy_report_and_tables() -> None:
+    truth = read_demo_truth()
+    wave = 0.02 * np.sin(np.arange(truth.joints.size)).reshape(truth.joints.shape)
+    joints, angles = truth.score_joints(truth.joints + wave)
+    row = scored_clips.joint_row("demo", "biopose-live", [joints, joints])
+    assert row.frames == 600
+    assert len(row.pa_per_video) == 2
+    assert math.isclose(row.mpjpe_mm, joints.mpjpe.mean())
+    names = scored_clips.SEGMENT_ANGLES
+    angle = scored_clips.angle_row("demo", scored_clips.BETWEEN_SEGMENTS, "MediaPipe full", names, angles)
+    report = accuracy.Report("accuracy", describe(), [row], [angle])
+    assert msgspec.json.decode(msgspec.json.encode(report), type=accuracy.Report) == report
+    console = Console(width=120, record=True, file=Path("/dev/null").open("w"))  # noqa: SIM115 - the console writes on
+    accuracy.show(console, report.joints, report.angles)
+    text = console.export_text()
+    assert f"{row.pa_mpjpe_mm:.1f}" in text
+    assert f"{angle.raw_mean:.2f} / {angle.offset_free_mean:.2f}" in text
+
+
+def test_a_missing_folder_is_one_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert accuracy.main(["--no-demo", "--opencap", str(tmp_path)]) == 3
+    assert accuracy.main(["--no-demo", "--pose2sim", str(tmp_path)]) == 3
+    said = capsys.readouterr().err.splitlines()
+    assert len(said) == 2
+    assert all("see bench/README.md" in sentence for sentence in said)
