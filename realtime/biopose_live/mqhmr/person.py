@@ -64,6 +64,8 @@ class PersonTrack:
         self, t: float, keypoints: Floats, scores: Floats, camera: Intrinsics, up: Gravity, iterations: int
     ) -> Pose:
         """keypoints (K, 2) px, scores (K,) of the frame at time t (s) -> the refined pose."""
+        # One memory layout: another one would compile the refinement a second time.
+        keypoints, scores = np.ascontiguousarray(keypoints, np.float64), np.ascontiguousarray(scores, np.float64)
         trusted = self._trusted(t, keypoints, scores, camera)
         if trusted is None and self._pose is not None:
             # Nothing in the picture fits: hold still for the moment that this may last.
