@@ -1,0 +1,204 @@
+"""Accuracy on clips with truth, beside the peers on the same frames.  Causal, with live mode's default settings.
+
+    python bench/accuracy.py                                            the demo clip alone
+    python bench/accuracy.py --pose2sim DIR --opencap DIR DIR --json bench/results/accuracy.json
+    python bench/accuracy.py --set refine_iterations=0,1,2,5,10         one row for each value
+
+Every clip is run by `biopose-live --video FILE --every-frame --record ...`, so what is scored is what a user gets.
+`--set NAME=A,B,...` takes any option of biopose-live; several of them give all combinations.  bench/README.md says
+where the clips come from.  They are for evaluation only: nothing is trained or tuned on them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import msgspec
+from rich.console import Console
+from rich.table import Table
+
+from biopose_live.errors import UserError
+from machine import Machine, describe, table_console
+from scored_clips import AngleRow, JointRow, ScoredClip, demo, opencap, pose2sim
+
+Variant = dict[str, str]
+
+
+class Report(msgspec.Struct):
+    """What `--json` writes."""
+
+    bench: str
+    machine: Machine
+    joints: list[JointRow]
+    angles: list[AngleRow]
+
+
+def sweep(text: str) -> tuple[str, list[str]]:
+    """'refine_iterations=0,1' -> ('refine_iterations', ['0', '1']); for argparse."""
+    name, equals, values = text.partition("=")
+    if not (name and equals and all(values.split(","))):
+        raise argparse.ArgumentTypeError(f"{text!r} is not NAME=VALUE or NAME=VALUE,VALUE,...")
+    return name.strip().lstrip("-").replace("-", "_"), [value.strip() for value in values.split(",")]
+
+
+def variants(sweeps: Sequence[tuple[str, Sequence[str]]]) -> list[Variant]:
+    """-> every combination of the values; one empty variant, the default settings, when there is nothing to vary."""
+    names = [name for name, _ in sweeps]
+    return [dict(zip(names, values, strict=True)) for values in itertools.product(*(v for _, v in sweeps))]
+
+
+def label(variant: Variant) -> str:
+    """-> what a row is called."""
+    return "biopose-live" + "".join(f" {name}={value}" for name, value in variant.items())
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """-> the command line."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0], allow_abbrev=False)
+    parser.add_argument("--pose2sim", type=Path, metavar="DIR", help="folder with cam01.mp4 ... and truth.npz")
+    parser.add_argument(
+        "--opencap",
+        type=Path,
+        nargs="+",
+        default=[],
+        metavar="DIR",
+        help="folders with video.mp4 and sample_mocap.json",
+    )
+    parser.add_argument("--no-demo", action="store_true", help="leave the embedded demo clip out")
+    parser.add_argument("--detector", help="lite,full,heavy or some of them: short for --set detector=...")
+    parser.add_argument(
+        "--set",
+        type=sweep,
+        action="append",
+        default=[],
+        metavar="NAME=A,B",
+        help="an option and its values, repeatable",
+    )
+    parser.add_argument("--recordings", type=Path, metavar="DIR", help="keep the recordings in this new folder")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write all rows into this file")
+    return parser
+
+
+def run(video: Path, folder: Path, variant: Variant) -> None:
+    """Records `video` into `folder` through the public command; raises UserError with the command's own sentence."""
+    command = [sys.executable, "-m", "biopose_live.cli", "--video", str(video), "--every-frame", "--publish", "off"]
+    for name, value in variant.items():
+        option = name.replace("_", "-")
+        if value in ("true", "false"):
+            command.append(f"--{option}" if value == "true" else f"--no-{option}")
+        else:
+            command.append(f"--{option}={value}")
+    done = subprocess.run([*command, "--record", str(folder)], capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise UserError(f"biopose-live on {video} failed: {done.stderr.strip() or 'it said nothing'}", done.returncode)
+
+
+@contextmanager
+def kept_in(folder: Path | None) -> Iterator[Path]:
+    """-> the folder for the recordings: the user's, or one that is gone afterwards."""
+    if folder is not None:
+        folder.mkdir(parents=True, exist_ok=True)
+        yield folder
+        return
+    with tempfile.TemporaryDirectory() as scratch:
+        yield Path(scratch)
+
+
+def score(
+    clips: Sequence[ScoredClip], chosen: Sequence[Variant], folder: Path, say: Callable[[str], None]
+) -> tuple[list[JointRow], list[AngleRow]]:
+    """Runs every clip with every variant; -> rows of joint and angle errors, the peers' first within each clip."""
+    joints: list[JointRow] = []
+    angles: list[AngleRow] = []
+    for clip in clips:
+        joints += clip.peers[0]
+        angles += clip.peers[1]
+        for number, variant in enumerate(chosen):
+            recordings = []
+            for video in clip.videos:
+                say(f"{clip.name}: {video.name}, {label(variant)} …")
+                recordings.append(folder / f"{clip.name}_{video.stem}_{number}")
+                run(video, recordings[-1], variant)
+            more_joints, more_angles = clip.score(label(variant), recordings)
+            joints += more_joints
+            angles += more_angles
+    return joints, angles
+
+
+def joint_table(rows: Sequence[JointRow]) -> Table:
+    """-> one row per system and clip."""
+    table = Table(title="12 limb joints, hip-centred, mm", title_justify="left", title_style="bold")
+    table.add_column("clip")
+    table.add_column("system")
+    for heading in ("MPJPE", "PA-MPJPE", "PA of each video", "frames"):
+        table.add_column(heading, justify="right")
+    for row in rows:
+        each = " ".join(f"{value:.0f}" for value in row.pa_per_video)
+        style = "bold" * is_ours(row.system)
+        cells = (f"{row.mpjpe_mm:.1f}", f"{row.pa_mpjpe_mm:.1f}", each, str(row.frames))
+        table.add_row(row.clip, row.system, *cells, style=style)
+    return table
+
+
+def angle_table(rows: Sequence[AngleRow]) -> Table:
+    """-> one column per system; all rows are of the same clip and have the same angles."""
+    title = f"{rows[0].clip}: {rows[0].kind}, mean absolute error, degrees, raw / offset-free"
+    table = Table(title=title, title_justify="left", title_style="bold")
+    table.add_column("")
+    for row in rows:
+        table.add_column(row.system.replace(" ", "\n"), justify="right", style="bold" * is_ours(row.system))
+    for name in rows[0].raw_deg:
+        table.add_row(name, *(f"{row.raw_deg[name]:.1f} / {row.offset_free_deg[name]:.1f}" for row in rows))
+    table.add_section()
+    table.add_row("mean", *(f"{row.raw_mean:.2f} / {row.offset_free_mean:.2f}" for row in rows))
+    table.add_row("offset-free, best lag", *(f"{row.at_best_lag_mean:.2f}" for row in rows))
+    table.add_row("best lag, frames", *(f"{row.lag:+d}" for row in rows))
+    table.add_row("frames", *(str(row.frames) for row in rows))
+    return table
+
+
+def is_ours(system: str) -> bool:
+    return system.startswith("biopose-live")
+
+
+def show(console: Console, joints: Sequence[JointRow], angles: Sequence[AngleRow]) -> None:
+    """Prints the rows: joints in one table, angles in one per clip."""
+    if joints:
+        console.print(joint_table(joints))
+    for clip in dict.fromkeys(row.clip for row in angles):
+        console.print(angle_table([row for row in angles if row.clip == clip]))
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    given = build_parser().parse_args(arguments)
+    sweeps = [("detector", given.detector.split(","))] if given.detector else []
+    console = table_console()
+    progress = Console(stderr=True, highlight=False)
+    machine = describe()
+    try:
+        clips = [] if given.no_demo else [demo(given.detector.split(",") if given.detector else ["full"])]
+        clips += [pose2sim(given.pose2sim)] if given.pose2sim is not None else []
+        clips += [opencap(folder) for folder in given.opencap]
+        with kept_in(given.recordings) as folder:
+            joints, angles = score(clips, variants([*sweeps, *given.set]), folder, progress.print)
+    except UserError as error:
+        print(error, file=sys.stderr)
+        return error.exit_code
+    show(console, joints, angles)
+    if given.json is not None:
+        report = Report("accuracy", machine, joints, angles)
+        given.json.parent.mkdir(parents=True, exist_ok=True)
+        given.json.write_bytes(msgspec.json.format(msgspec.json.encode(report), indent=1) + b"\n")
+        console.print(f"Written to {given.json}.", soft_wrap=True, markup=False)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
