@@ -36,7 +36,8 @@ def write_clip(path: Path, seconds: float) -> None:
         stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, "yuv420p"
         for index in islice(cycle(there_and_back), count):
             large = enlarge.reformat(shots[index], width, HEIGHT, "yuv420p", interpolation=Interpolation.BILINEAR)
-            for plane, part, at in zip(planes, _planes(large.to_ndarray()), (left, left // 2, left // 2), strict=True):
+            parts = _planes(large.to_ndarray().astype(np.uint8, copy=False))
+            for plane, part, at in zip(planes, parts, (left, left // 2, left // 2), strict=True):
                 plane[:, at : at + part.shape[1]] = part
             target.mux(stream.encode(av.VideoFrame.from_ndarray(canvas, format="yuv420p")))
         target.mux(stream.encode(None))
