@@ -10,6 +10,8 @@ Letters: K = 33 landmarks, J = 24 body joints, S shape coefficients.
 
 from __future__ import annotations
 
+import zipfile
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -24,11 +26,12 @@ from biopose_live.mqhmr.view import KEYPOINTS
 Floats = NDArray[np.float64]
 
 MEASURED = Path(__file__).parent.parent / "assets" / "landmarks" / "mediapipe.npz"
-FITTED = (
-    *KEYPOINTS,
-    21,
-    22,
-)  # the landmarks that pull at the pose: the lifter's and the thumbs; not the face's other eight
+# The landmarks that pull at the pose: the lifter's and the thumbs; not the face's other eight.
+FITTED = (*KEYPOINTS, 21, 22)
+# What NumPy and its zip reader raise on damaged bytes.
+_UNREADABLE = (
+    OSError, ValueError, KeyError, EOFError, TypeError, RuntimeError, MemoryError, zipfile.BadZipFile, zlib.error,
+)  # fmt: skip
 FAINT = 0.05  # what is left of a landmark that MediaPipe gives no credit
 
 
@@ -49,16 +52,26 @@ def body_points(body: BodyModel, offsets: Floats | None = None) -> BodyPoints:
 
 
 def measured(path: Path = MEASURED) -> tuple[Floats, Floats]:
-    """-> offsets (K, 3) m and spread (K,) in units of the person's size; raises UserError when the file is missing."""
+    """-> offsets (K, 3) m and spread (K,) in units of the person's size; raises UserError when the file is missing or
+    damaged."""
     try:
         with np.load(path, allow_pickle=False) as data:
             offsets, spread = data["offsets"].astype(np.float64), data["spread"].astype(np.float64)
-    except (OSError, KeyError, ValueError) as error:
+    except _UNREADABLE as error:
+        found = " ".join(str(error).split()) or type(error).__name__
         raise UserError(
-            f"The landmark table {path} cannot be read ({error}); reinstall biopose-live.", EXIT_MODEL
+            f"The landmark table {path} cannot be read ({found}); reinstall biopose-live.", EXIT_MODEL
         ) from error
     if offsets.shape != (33, 3) or spread.shape != (33,):
-        raise UserError(f"The landmark table {path} holds {offsets.shape} offsets, expected (33, 3).", EXIT_MODEL)
+        raise UserError(
+            f"The landmark table {path} holds offsets {offsets.shape} and spread {spread.shape}, expected (33, 3) and "
+            "(33,); reinstall biopose-live.",
+            EXIT_MODEL,
+        )
+    if not (np.isfinite(offsets).all() and np.isfinite(spread).all() and (spread > 0).all()):
+        raise UserError(
+            f"The landmark table {path} holds numbers that are no lengths; reinstall biopose-live.", EXIT_MODEL
+        )
     return offsets, spread
 
 
