@@ -3,8 +3,8 @@
 This is the form of MQ-HMR (paper section 3.2) that sees keypoints but no image features: one query token per body joint
 is made from the keypoints of a causal window, and each token's head decodes that joint's rotation (6D) and its
 one-sigma; the shape, and where gravity points, are decoded from all tokens.  The network is a few dense layers, so that
-the live stage runs it in NumPy (below 2 ms on one CPU thread) and starts in a moment; `training/lifter.py` holds the
-PyTorch twin.
+the live stage runs it in NumPy (below 2 ms on one CPU thread) and starts in a moment; `training/lifter/network.py`
+holds the PyTorch twin.
 
 Letters: J = 22 joints (SMPL order without the hands, which 2D keypoints do not show), D width of a token, S = 10 shape.
 """
@@ -34,6 +34,25 @@ HIDDEN = 640
 BLOCKS = 3
 
 
+def _weight_shapes() -> dict[str, tuple[int, ...]]:
+    """-> the shape of every tensor in the file."""
+    dense = {"input": (HIDDEN, FEATURES), "tokens": (JOINTS * TOKEN, HIDDEN), "whole": (2 * SHAPE + 4, JOINTS * TOKEN)}
+    norms = ["input_norm"]
+    for i in range(BLOCKS):
+        dense |= {f"blocks.{i}.up": (HIDDEN, HIDDEN), f"blocks.{i}.down": (HIDDEN, HIDDEN)}
+        norms.append(f"blocks.{i}.norm")
+    shapes: dict[str, tuple[int, ...]] = {"heads.weight": (JOINTS, HEAD, TOKEN), "heads.bias": (JOINTS, HEAD)}
+    for name, shape in dense.items():
+        shapes |= {f"{name}.weight": shape, f"{name}.bias": shape[:1]}
+    for name in norms:
+        shapes |= {f"{name}.weight": (HIDDEN,), f"{name}.bias": (HIDDEN,)}
+    shapes["mean_six"] = (JOINTS, 6)
+    return shapes
+
+
+WEIGHT_SHAPES = _weight_shapes()
+
+
 @dataclass(slots=True)
 class Guess:
     """rotations (B, 22, 3, 3): row 0 turns the body's rest frame into the view frame, the others are local; sigma
@@ -46,6 +65,13 @@ class Guess:
     betas_sigma: NDArray[np.float64]
     tilt: NDArray[np.float64]
     tilt_sigma: NDArray[np.float64]
+
+
+def _other_version(path: Path, what: str) -> UserError:
+    return UserError(
+        f"The lifter's weights in {path} are of another version: {what}; use the file that came with this version.",
+        EXIT_MODEL,
+    )
 
 
 def _norm(x: Floats, weight: Floats, bias: Floats) -> Floats:
@@ -75,23 +101,23 @@ class Lifter:
             )
         try:
             weights = load_file(path)
-        except (SafetensorError, OSError, ValueError) as error:
+        except (SafetensorError, OSError, ValueError, KeyError, TypeError) as error:
+            found = " ".join(str(error).split())
             raise UserError(
-                f"The lifter's weights in {path} cannot be read ({error}); reinstall biopose-live.", EXIT_MODEL
+                f"The lifter's weights in {path} cannot be read ({found}); reinstall biopose-live.", EXIT_MODEL
             ) from error
-        expected = {
-            "input.weight": (HIDDEN, FEATURES),
-            "tokens.weight": (JOINTS * TOKEN, HIDDEN),
-            "heads.weight": (JOINTS, HEAD, TOKEN),
-        }
-        for name, shape in expected.items():
-            found = weights[name].shape if name in weights else "nothing"
-            if found != shape:
+        for name, shape in WEIGHT_SHAPES.items():
+            has = weights[name].shape if name in weights else "nothing"
+            if has != shape:
+                raise _other_version(path, f"{name} should be {shape}, found {has}")
+            if not (np.issubdtype(weights[name].dtype, np.floating) and np.isfinite(weights[name]).all()):
                 raise UserError(
-                    f"The lifter's weights in {path} are of another version: {name} should be {shape}, found {found}; "
-                    "use the file that came with this version.",
+                    f"The lifter's weights in {path} are damaged: {name} holds something else than finite numbers; "
+                    "reinstall biopose-live.",
                     EXIT_MODEL,
                 )
+        if unknown := sorted(set(weights) - set(WEIGHT_SHAPES)):
+            raise _other_version(path, f"{unknown[0]} is not known")
         return cls(weights)
 
     def __call__(self, inputs: Floats) -> Guess:
