@@ -118,8 +118,6 @@ def make_clip(body: BodyModel, landmarks: Landmarks) -> Callable[..., Clip]:
         keypoints = keypoints + noise * rng.normal(size=keypoints.shape)
         scores = np.full(keypoints.shape[:2], 0.95)
         up = -tilt[:, 1]
-        return Clip(
-            t, rotations, np.array(translation), betas, np.array(joints), points, keypoints, scores, camera, up
-        )
+        return Clip(t, rotations, np.array(translation), betas, np.array(joints), points, keypoints, scores, camera, up)
 
     return make

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -52,7 +53,7 @@ def test_no_tilt_means_that_the_assumption_holds() -> None:
 @given(st.floats(-0.25, 0.25), st.floats(-0.2, 0.2), st.sampled_from([15, 30, 60]))
 @settings(max_examples=10, deadline=None)
 def test_repeated_measurements_converge_to_what_they_say(pitch: float, side: float, fps: int) -> None:
-    truth = pitched(pitch) + [side, 0, 0]
+    truth = pitched(pitch) + np.array([side, 0, 0])
     truth /= np.linalg.norm(truth)
     gravity = Gravity()
     first = angle(gravity.up, truth)
@@ -62,7 +63,7 @@ def test_repeated_measurements_converge_to_what_they_say(pitch: float, side: flo
         sigmas.append(gravity.sigma)
     assert angle(gravity.up, truth) <= 0.05 * first + 1e-6
     assert np.linalg.norm(gravity.up) == pytest.approx(1.0)
-    assert all(b <= a + 1e-12 for a, b in zip(sigmas, sigmas[1:], strict=False))
+    assert all(b <= a + 1e-12 for a, b in pairwise(sigmas))
     assert sigmas[0] == UNKNOWN_SIGMA
     assert sigmas[-1] >= BEST_SIGMA
 

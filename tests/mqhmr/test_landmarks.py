@@ -48,7 +48,7 @@ def test_an_offset_moves_its_landmark_in_the_joints_rest_frame(body: BodyModel, 
 
 def test_the_shipped_table_is_symmetric_and_sensible() -> None:
     offsets, spread = measured()
-    paired = EXCHANGED != np.arange(33)
+    paired = np.arange(33) != EXCHANGED
     np.testing.assert_allclose(offsets[paired], offsets[EXCHANGED][paired] * [-1, 1, 1], atol=1e-6)
     np.testing.assert_allclose(spread, spread[EXCHANGED], atol=1e-6)
     assert np.abs(offsets).max() < 0.1
@@ -130,7 +130,7 @@ def test_damaged_bytes_give_a_table_or_one_sentence(tmp_path: Path, data: st.Dat
     try:
         offsets, spread = measured(path)
     except UserError as error:
-        assert error.exit_code == EXIT_MODEL
+        assert error.exit_code == EXIT_MODEL  # noqa: PT017
     else:
         assert np.isfinite(offsets).all()
         assert (spread > 0).all()
