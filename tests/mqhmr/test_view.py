@@ -37,7 +37,7 @@ def up_vector(pitch: float, roll: float) -> np.ndarray:
 
 def test_rays_are_the_inverse_of_the_pinhole() -> None:
     camera = Intrinsics(800.0, (320.0, 200.0))
-    points = np.random.default_rng(0).normal(size=(4, 5, 3)) + [0, 0, 4]
+    points = np.random.default_rng(0).normal(size=(4, 5, 3)) + np.array([0, 0, 4])
     image = camera.focal * points[..., :2] / points[..., 2:] + np.array(camera.centre)
     np.testing.assert_allclose(rays(image, camera), points / points[..., 2:], atol=1e-12)
 

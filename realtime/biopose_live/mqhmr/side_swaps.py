@@ -30,8 +30,8 @@ class SideSwaps:
         self._swapped_since = self._wild_since = math.inf
 
     def correct(self, t: float, keypoints: Floats, scores: Floats, predicted: Floats) -> tuple[Floats, Floats] | None:
-        """keypoints (33, 2) px, scores (33,), predicted (33, 2) px at time t (s) -> keypoints and scores to use, None for
-        a frame to be passed over."""
+        """keypoints (33, 2) px, scores (33,), predicted (33, 2) px at time t (s) -> keypoints and scores to use, None
+        for a frame to be passed over."""
         size = max(float(np.sqrt(((predicted[LIMBS] - predicted[23:25].mean(0)) ** 2).sum(-1).mean())), 1.0)
         exchanged = keypoints[EXCHANGED]
         own = float(np.median(np.linalg.norm(keypoints[LIMBS] - predicted[LIMBS], axis=-1))) / size
