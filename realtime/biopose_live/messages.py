@@ -45,7 +45,7 @@ class Detected(msgspec.Struct):
     confidence: float
     box: Array  # (4,) x, y, width, height
     keypoints: Array  # (K, 3) float32: x px, y px, score 0..1
-    world: Array  # (K, 3) float32: MediaPipe's own hip-centred 3D, m, for comparison and the cold start
+    world: Array  # (K, 3) float32: MediaPipe's own hip-centred 3D, m
 
 
 class Detections(msgspec.Struct):

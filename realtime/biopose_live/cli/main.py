@@ -46,6 +46,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def run(settings: Settings) -> int:
     """Runs the pipeline and shows it; -> exit code.  Raises UserError when it cannot begin."""
+    from biopose_live.pipeline.child import limit_threads
+
+    limit_threads(os.environ)  # before NumPy is imported, or it has made its threads already
+
     from rich.console import Console
 
     from biopose_live.cli.status import running_status

@@ -61,9 +61,17 @@ class PersonTrack:
         self._t = self._t_before = -math.inf
 
     def update(
-        self, t: float, keypoints: Floats, scores: Floats, camera: Intrinsics, up: Gravity, iterations: int
+        self,
+        t: float,
+        keypoints: Floats,
+        scores: Floats,
+        camera: Intrinsics,
+        up: Gravity,
+        iterations: int,
+        world: Floats | None = None,
     ) -> Pose:
-        """keypoints (K, 2) px, scores (K,) of the frame at time t (s) -> the refined pose."""
+        """keypoints (K, 2) px, scores (K,) and the detector's own 3D `world` (K, 3) m of the frame at time t (s) -> the
+        refined pose."""
         # One memory layout: another one would compile the refinement a second time.
         keypoints, scores = np.ascontiguousarray(keypoints, np.float64), np.ascontiguousarray(scores, np.float64)
         trusted = self._trusted(t, keypoints, scores, camera)
@@ -72,9 +80,11 @@ class PersonTrack:
             self._before, self._t = None, t
             return self._pose
         if trusted is not None:
+            if trusted[0] is not keypoints:
+                world = None  # it was made for the wrong facing
             keypoints, scores = trusted
         self._history.add(view.Seen(t, keypoints, scores))
-        guess, to_view = self._guess(t, camera, up)
+        guess, to_view = self._guess(t, camera, up, world)
         caution = NETWORK_CAUTION
         network = np.tile(np.eye(3), (24, 1, 1))
         network[:JOINTS] = guess.rotations[0]
@@ -128,7 +138,7 @@ class PersonTrack:
         predicted = points[:, :2] / np.maximum(points[:, 2:], 0.1) * camera.focal + np.array(camera.centre)
         return self._sides.correct(t, keypoints, scores, predicted)
 
-    def _guess(self, t: float, camera: Intrinsics, up: Gravity) -> tuple[Guess, Floats]:
+    def _guess(self, t: float, camera: Intrinsics, up: Gravity, world: Floats | None) -> tuple[Guess, Floats]:
         """-> the network's guess (first row) and the rotation from camera to view; tells gravity what was seen."""
         keypoints, scores = self._history.at_lags()
         chosen = list(view.KEYPOINTS)
@@ -141,7 +151,8 @@ class PersonTrack:
             turned = rays @ to_view.T
             points = turned[..., :2] / np.maximum(turned[..., 2:], 0.05)
             elevation = view.elevation(to_view, direction)
-            inputs.append(view.features(points, seen, elevation, sigma))
+            own = view.world_features(world, hip_ray, to_view)
+            inputs.append(np.concatenate([view.features(points, seen, elevation, sigma), own]))
             views.append(to_view)
             elevations.append(elevation)
         guess = self._lifter(np.stack(inputs))

@@ -12,7 +12,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-Floats = NDArray[np.floating]
+Floats = NDArray[np.float64]
 
 SETTLE_S = 5.0  # seconds of good frames until the shape is held
 CORRELATION_S = 0.5
@@ -25,14 +25,14 @@ class ShapeEstimate:
     def __init__(self, size: int, stature: float, stature_gradient: Floats, height: float | None) -> None:
         """stature (m) of the mean shape and its gradient (S,); height (m) when the user gave it."""
         self.betas: Floats = np.zeros(size)
-        self.information = np.eye(size)
+        self.information: Floats = np.eye(size)
         self.settled = False
         self._seconds = 0.0
         self._last: float | None = None
         if height is not None:
             self.information += np.outer(stature_gradient, stature_gradient) / STATURE_SIGMA_M**2
             target = stature_gradient * (height - stature) / STATURE_SIGMA_M**2
-            self.betas = np.linalg.solve(self.information, target)
+            self.betas = np.linalg.solve(self.information, np.asarray(target, np.float64))
 
     def update(self, t: float, betas: Floats, information: Floats, pose_size: int, quality: float) -> None:
         """Adds one refined frame at time t (s).

@@ -23,7 +23,9 @@ MIN_SCORE = 0.2  # below it MediaPipe's keypoint is a guess; the network is told
 # The MediaPipe landmarks that the network reads: nose, ears, then limbs left and right.
 KEYPOINTS = (0, 7, 8, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 23, 24, 25, 26, 27, 28, 29, 30, 31, 32)
 LEFT_HIP, RIGHT_HIP = KEYPOINTS.index(23), KEYPOINTS.index(24)
-FEATURES = len(LAGS_S) * len(KEYPOINTS) * 3 + 3
+IMAGE_FEATURES = len(LAGS_S) * len(KEYPOINTS) * 3 + 3
+FEATURES = IMAGE_FEATURES + 3 * len(KEYPOINTS) + 1
+WORLD_UNIT_M = 0.4
 
 
 def rays(keypoints: Floats, camera: Intrinsics) -> Floats:
@@ -89,7 +91,7 @@ class History:
 
 
 def features(points: Floats, seen: NDArray[np.bool_], elevation_rad: float, up_sigma: float) -> NDArray[np.float32]:
-    """The network's input (FEATURES,) from image-plane points of the view.
+    """The part (IMAGE_FEATURES,) of the network's input that comes from image-plane points of the view.
 
     points (L, K, 2): x/z, y/z in the view frame, K as in KEYPOINTS; seen (L, K); `up_sigma` how well the direction of
     gravity is known, rad.  Everything is relative to the hips' midpoint now, in units of the person's size now.
@@ -101,3 +103,17 @@ def features(points: Floats, seen: NDArray[np.bool_], elevation_rad: float, up_s
     mask = seen[..., None].astype(np.float64)
     body = np.concatenate([scaled * mask, mask], -1).reshape(-1)
     return np.concatenate([body, [3.0 * size, 3.0 * elevation_rad, 4.0 * up_sigma]]).astype(np.float32)
+
+
+def world_features(world: Floats | None, hip_ray: Floats, to_view: Floats) -> NDArray[np.float32]:
+    """The part of the network's input that is the detector's own 3D guess, which has seen the picture.
+
+    world (33, 3) m: hip-centred, as if the camera looked straight at the hips and were level with itself; None when it
+    is not to be had.  It is turned into the view (`to_view`, camera to view), in which the network's answer is given.
+    """
+    if world is None:
+        return np.zeros(3 * len(KEYPOINTS) + 1, np.float32)
+    turn = to_view @ view_rotation(hip_ray, np.array([0.0, -1.0, 0.0])).T
+    points = world[list(KEYPOINTS)] @ turn.T
+    points = points - points[[LEFT_HIP, RIGHT_HIP]].mean(0)
+    return np.concatenate([np.clip(points / WORLD_UNIT_M, -5.0, 5.0).reshape(-1), [1.0]]).astype(np.float32)

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from biopose_live.neurik.calibration import Calibration, Calibrator
-from biopose_live.skeleton.inverse_kinematics import InverseKinematics
+from biopose_live.skeleton.inverse_kinematics import IKResult, InverseKinematics
 from biopose_live.skeleton.kinematics import Kinematics
 from biopose_live.skeleton.model import SkeletonModel
 
@@ -28,6 +28,17 @@ MARKER_SIGMA_M = 0.02
 RECALIBRATE_BETA = 0.15  # the shape must have moved this far before the skeleton follows
 RECALIBRATE_S = 0.4
 # What markers see of these only together with a neighbour is shared by a pull to zero, (marker sigma / own sigma)^2.
+ARM_COORDINATES = (
+    "arm_flex", "arm_add", "arm_rot", "elbow_flex", "pro_sup", "wrist_flex", "wrist_dev",
+    "scapula_abduction", "scapula_elevation", "scapula_upward_rot",
+)  # fmt: skip
+ARM_STARTS = tuple(
+    (math.radians(flexion), math.radians(adduction))
+    for flexion, adduction in ((0, -20), (90, 0), (0, -90), (150, 0), (90, -60), (-40, -20))
+)
+ARM_ITERATIONS = 12
+PINNED = math.radians(0.5)
+FINE_FIT_M = 0.010
 SHARED_SIGMA = {"lumbar": math.radians(20.0), "thorax": math.radians(20.0), "scapula": math.radians(12.0)}
 
 
@@ -60,6 +71,10 @@ class KinematicTrack:
                 if name.startswith(start):
                     self._pull[number] = (MARKER_SIGMA_M / sigma) ** 2
         self._rest = np.zeros(len(model.coordinates))
+        names = model.coordinate_names
+        self._arms = [
+            np.array([names.index(f"{coordinate}_{side}") for coordinate in ARM_COORDINATES]) for side in "rl"
+        ]
 
     def update(self, t: float, markers: Floats, betas: Floats, settled: bool) -> Solved:
         """markers (M, 3) m in the world; betas of the person's shape -> the frame's coordinates."""
@@ -71,10 +86,33 @@ class KinematicTrack:
             fresh = solver.fit_from_any_pose(markers, self._rest, self._pull, tolerance=GOOD_FIT_M)
             if result is None or fresh.rms < result.rms:
                 result = fresh
+        result = self._unpinned(solver, markers, result)
         self._q = result.q
         sigma = solver.sigma(result.q, MARKER_SIGMA_M, prior_weight=self._pull)
         rotations, origins = self._kinematics.forward(result.q, calibration.scales)
         return Solved(result.q, sigma, rotations, origins, calibration.scales, result.rms)
+
+    def _unpinned(self, solver: InverseKinematics, markers: Floats, result: IKResult) -> IKResult:
+        """Frees an arm that ran into its limits on the wrong side of the shoulder.
+
+        A shoulder's three angles describe each posture twice; tracked through its singular pose the wrong half can be
+        followed until a limit stops it.  Such an arm is solved afresh from a few postures, and the best fit stays.
+        """
+        for arm in self._arms:
+            low, high = solver.limits[arm, 0], solver.limits[arm, 1]
+            pinned = (result.q[arm] < low + PINNED) | (result.q[arm] > high - PINNED)
+            if not pinned.any() or result.rms < FINE_FIT_M:
+                continue
+            free = np.zeros(len(result.q), bool)
+            free[arm] = True
+            for flexion, adduction in ARM_STARTS:
+                start = result.q.copy()
+                start[arm] = 0.0
+                start[arm[0]], start[arm[1]], start[arm[3]] = flexion, adduction, 0.5
+                fresh = solver.solve(markers, start, ARM_ITERATIONS, self._rest, self._pull, free=free)
+                if fresh.rms < result.rms - 1e-4:
+                    result = fresh
+        return result
 
     def _calibrated(self, t: float, betas: Floats, settled: bool) -> tuple[InverseKinematics, Calibration]:
         if self._solver is not None and self._calibration is not None:

@@ -73,7 +73,13 @@ class MqhmrStage:
             self._last_seen[seen.id] = t
             keypoints = seen.keypoints.astype(np.float64)
             pose = track.update(
-                t, keypoints[:, :2], keypoints[:, 2], camera, self._gravity, self._settings.refine_iterations
+                t,
+                keypoints[:, :2],
+                keypoints[:, 2],
+                camera,
+                self._gravity,
+                self._settings.refine_iterations,
+                seen.world.astype(np.float64),
             )
             joints, markers, _ = self._body.pose_markers(pose.rotations, pose.betas, pose.translation)
             people.append(

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from biopose_live.mqhmr.refinement import BodyPoints
-from biopose_live.mqhmr.view import KEYPOINTS, LEFT_HIP, RIGHT_HIP
+from biopose_live.mqhmr.view import KEYPOINTS, LEFT_HIP, RIGHT_HIP, WORLD_UNIT_M
 from biopose_live.training.lifter.poses import exp
 
 UNKNOWN_TILT_SIGMA = math.radians(15.0)  # what the live system assumes before it has seen anything: a level camera
@@ -76,7 +76,14 @@ def _about(axis: int, angle: Tensor) -> Tensor:
     return exp(vectors)
 
 
-def observe(points: TorchPoints, rotations: Tensor, trans: Tensor, planted: Tensor, rng: np.random.Generator) -> Batch:
+def observe(
+    points: TorchPoints,
+    rotations: Tensor,
+    trans: Tensor,
+    planted: Tensor,
+    rng: np.random.Generator,
+    world_errors: Tensor | None = None,
+) -> Batch:
     """rotations (B, F, J, 3, 3), trans (B, F, 3), planted (B,) as `poses.draw` gives them -> Batch."""
     count, lags, joints = rotations.shape[:3]
 
@@ -142,11 +149,25 @@ def observe(points: TorchPoints, rotations: Tensor, trans: Tensor, planted: Tens
     index = torch.minimum(torch.arange(lags)[None], late[:, None] - 1)
     image = torch.gather(image, 1, index[:, :, None, None].expand_as(image))
 
-    inputs = _features(image, seen, assumed_elevation, up_sigma)
     centre = true_points[:, [LEFT_HIP, RIGHT_HIP]].mean(1, keepdim=True)
-    return Batch(
-        inputs, view_rotations[:, 0], true_points - centre, betas, torch.stack([tilt_roll, tilt_elevation], -1)
-    )
+    relative = true_points - centre
+    inputs = torch.cat([_features(image, seen, assumed_elevation, up_sigma), _world(relative, world_errors, rng)], -1)
+    return Batch(inputs, view_rotations[:, 0], relative, betas, torch.stack([tilt_roll, tilt_elevation], -1))
+
+
+def _world(relative: Tensor, errors: Tensor | None, rng: np.random.Generator) -> Tensor:
+    """What the detector's own 3D might have been: the truth (B, K, 3) m with the errors (N, K, 3) m of other pictures,
+    of another size, and now and then missing."""
+    count = len(relative)
+    if errors is None:
+        return torch.zeros(count, 3 * relative.shape[1] + 1)
+    missing = torch.from_numpy(rng.random(count) < 0.15)
+    strength = torch.from_numpy(rng.uniform(0.4, 1.4, (count, 1, 1)).astype(np.float32))
+    size = torch.from_numpy(np.exp(rng.normal(0, 0.1, (count, 1, 1))).astype(np.float32))
+    guess = size * (relative + strength * errors[torch.from_numpy(rng.integers(0, len(errors), count))])
+    guess = guess - guess[:, [LEFT_HIP, RIGHT_HIP]].mean(1, keepdim=True)
+    flat = torch.cat([(guess / WORLD_UNIT_M).clamp(-5.0, 5.0).flatten(1), torch.ones(count, 1)], -1)
+    return flat * (~missing)[:, None]
 
 
 def _features(image: Tensor, seen: Tensor, elevation: Tensor, up_sigma: Tensor) -> Tensor:

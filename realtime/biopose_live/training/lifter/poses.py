@@ -97,7 +97,9 @@ def _rotation_x(angle: Floats) -> Floats:
     return out
 
 
-def balanced_trunk(shank: Floats, knee: Floats, support: Floats) -> Floats:
+def balanced_trunk(
+    shank: NDArray[np.floating], knee: NDArray[np.floating], support: NDArray[np.floating]
+) -> NDArray[np.floating]:
     """The trunk's forward lean (degrees) that keeps the centre of mass over the feet.
 
     shank: forward lean of the shank; knee: flexion; degrees.  support: where under the foot the weight lies, m in front
@@ -108,7 +110,7 @@ def balanced_trunk(shank: Floats, knee: Floats, support: Floats) -> Floats:
     hip_x = knee_x - 0.41 * np.sin((knee - shank) * DEG)
     legs = 0.2 * (0.567 * hip_x + 0.433 * knee_x) + 0.093 * 0.567 * knee_x
     needed = (support * 0.971 - legs) / 0.678 - hip_x
-    lean: Floats = np.degrees(np.arcsin(np.clip(needed / 0.36, -0.3, 0.97)))
+    lean: NDArray[np.floating] = np.degrees(np.arcsin(np.clip(needed / 0.36, -0.3, 0.97)))
     return lean
 
 

@@ -13,12 +13,13 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from biopose_live.body.model import BodyModel
 from biopose_live.mqhmr.landmarks import body_points, measured
 from biopose_live.mqhmr.lifter import JOINTS
+from biopose_live.mqhmr.view import FEATURES
 from biopose_live.training.lifter.network import LifterNetwork, six_to_matrix
 from biopose_live.training.lifter.observe import Batch, TorchPoints, observe
 from biopose_live.training.lifter.poses import PoseBank, draw
@@ -87,6 +88,8 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--minutes", type=float, help="end after this long; the rate falls with the time that is left")
     parser.add_argument("--hold-out", nargs="*", default=[], help="subjects kept for the held-out figures")
+    parser.add_argument("--world-errors", type=Path, help="errors of the detector's own 3D (`world_errors`)")
+    parser.add_argument("--start", type=Path, help="weights to begin from; inputs that they do not know begin at zero")
     parser.add_argument("--resume", type=Path)
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
@@ -96,15 +99,20 @@ def main() -> None:
     points = TorchPoints(body_points(BodyModel.load(), offsets), spread, JOINTS)
     hold_out = frozenset(args.hold_out)
     bank = PoseBank(args.poses, hold_out=hold_out)
+    errors = None
+    if args.world_errors:
+        errors = torch.tensor(np.load(args.world_errors)["errors"], dtype=torch.float32)
     held = PoseBank(args.poses, only=hold_out) if hold_out else None
     with torch.no_grad():
         some, _, _ = draw(bank, 4000, rng, MIRROR)
         mean_six = some[:, 0].mean(0)[..., :2].transpose(-1, -2).reshape(JOINTS, 6)
         mean_six[0] = torch.tensor([1.0, 0, 0, 0, -1.0, 0])
         test = observe(
-            points, *draw(held or bank, 2048, np.random.default_rng(999), MIRROR), np.random.default_rng(998)
+            points, *draw(held or bank, 2048, np.random.default_rng(999), MIRROR), np.random.default_rng(998), errors
         )
     network = LifterNetwork(mean_six)
+    if args.start:
+        begin(network, args.start)
     averaged = torch.optim.swa_utils.AveragedModel(
         network, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(0.998), use_buffers=True
     )
@@ -128,7 +136,7 @@ def main() -> None:
         for group in optimiser.param_groups:
             group["lr"] = args.rate * warm * (0.02 + 0.98 * 0.5 * (1 + np.cos(np.pi * done)))
         with torch.no_grad():
-            batch = observe(points, *draw(bank, args.batch, rng, MIRROR), rng)
+            batch = observe(points, *draw(bank, args.batch, rng, MIRROR), rng, errors)
         loss, _ = losses(network, points, batch)
         optimiser.zero_grad()
         loss.backward()
@@ -149,6 +157,14 @@ def main() -> None:
         _, report = losses(averaged.module, points, test)
     save(averaged.module, args, report, args.out)
     print(json.dumps(report, indent=1))
+
+
+def begin(network: LifterNetwork, path: Path) -> None:
+    """Takes over the weights of an earlier network that read the first of today's inputs."""
+    weights = {name: value.float() for name, value in load_file(path).items()}
+    known = weights["input.weight"]
+    weights["input.weight"] = torch.cat([known, torch.zeros(len(known), FEATURES - known.shape[1])], 1)
+    network.load_state_dict(weights)
 
 
 def save(network: nn.Module, args: argparse.Namespace, report: dict[str, float], path: Path) -> None:

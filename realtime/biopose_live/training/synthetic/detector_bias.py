@@ -4,10 +4,10 @@
         --out samples.npz --count 1500
 
 Writes one row per picture in which a person was found (single-picture mode, no tracking): keypoints [N, 33, 2] px,
-score [N, 33], size [N, 2] px, and the truth in the camera frame: theta [N, 24, 3], betas [N, K], transl [N, 3], joints
-[N, 24, 3], rotations [N, 24, 3, 3], focal [N], centre [N, 2], up [N, 3]; seed [N], missed [M], the seeds of pictures
-where nobody was found; body, the fingerprint of the body that betas and joints belong to. The file is rewritten every
-`--every` pictures, whole each time, and an interrupted run goes on.
+score [N, 33], world [N, 33, 3] m, size [N, 2] px, and the truth in the camera frame: theta [N, 24, 3], betas [N, K],
+transl [N, 3], joints [N, 24, 3], rotations [N, 24, 3, 3], focal [N], centre [N, 2], up [N, 3]; seed [N], missed [M],
+the seeds of pictures where nobody was found; body, the fingerprint of the body that betas and joints belong to. The
+file is rewritten every `--every` pictures, whole each time, and an interrupted run goes on.
 """
 
 from __future__ import annotations
@@ -38,24 +38,28 @@ def open_detector(path: Path) -> Any:
     return vision.PoseLandmarker.create_from_options(options)
 
 
-def detect(detector: Any, image: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
-    """Keypoints [33, 2] px and scores [33] of the person found in an [H, W, 3] uint8 picture, or None."""
+def detect(detector: Any, image: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
+    """Keypoints [33, 2] px, scores [33] and the detector's own 3D [33, 3] m (hip-centred, camera axes) of the person
+    found in an [H, W, 3] uint8 picture, or None."""
     import mediapipe
 
     picture = mediapipe.Image(image_format=mediapipe.ImageFormat.SRGB, data=np.ascontiguousarray(image))
-    found = detector.detect(picture).pose_landmarks
+    result = detector.detect(picture)
+    found = result.pose_landmarks
     if not found:
         return None
     scale = np.array([image.shape[1], image.shape[0]])
     points = np.array([[p.x, p.y] for p in found[0]]) * scale
-    return points, np.array([p.visibility for p in found[0]])
+    world = np.array([[p.x, p.y, p.z] for p in result.pose_world_landmarks[0]])
+    return points, np.array([p.visibility for p in found[0]]), world
 
 
-def row(sample: Sample, seed: int, points: np.ndarray, score: np.ndarray) -> dict[str, np.ndarray]:
+def row(sample: Sample, seed: int, points: np.ndarray, score: np.ndarray, world: np.ndarray) -> dict[str, np.ndarray]:
     """One row of the file (see the module's docstring)."""
     return {
         "keypoints": points,
         "score": score,
+        "world": world,
         "size": np.array([sample.image.shape[1], sample.image.shape[0]]),
         "theta": sample.theta,
         "betas": sample.betas,
