@@ -90,7 +90,10 @@ def test_measurements_survive_an_interruption(sampler, tmp_path):
     path = tmp_path / "samples.npz"
     assert detector_bias.resume(path, "a") == ([], [])
     rng = np.random.default_rng(0)
-    rows = [detector_bias.row(sampler.one(s), s, rng.uniform(size=(33, 2)), rng.uniform(size=33)) for s in (1, 2)]
+    rows = [
+        detector_bias.row(sampler.one(s), s, rng.uniform(size=(33, 2)), rng.uniform(size=33), rng.uniform(size=(33, 3)))
+        for s in (1, 2)
+    ]
     detector_bias.save(path, rows, [7], "a")
     back, missed = detector_bias.resume(path, "a")
     assert missed == [7]
