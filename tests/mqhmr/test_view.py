@@ -13,7 +13,7 @@ from scipy.spatial.transform import Rotation
 
 from biopose_live.messages import Intrinsics
 from biopose_live.mqhmr.view import (
-    FEATURES,
+    IMAGE_FEATURES,
     KEYPOINTS,
     LAGS_S,
     LEFT_HIP,
@@ -131,7 +131,7 @@ def test_features_are_the_same_in_torch() -> None:
     seen = rng.random((16, len(LAGS_S), len(KEYPOINTS))) < 0.8
     elevations, sigmas = rng.normal(size=16), rng.uniform(0, 0.3, 16)
     one = np.stack([features(*row) for row in zip(points, seen, elevations, sigmas, strict=True)])
-    assert one.shape == (16, FEATURES)
+    assert one.shape == (16, IMAGE_FEATURES)
     all_at_once = _features(*(torch.from_numpy(a) for a in (points, seen, elevations, sigmas)))
     np.testing.assert_allclose(all_at_once.numpy(), one, atol=1e-5)
 

@@ -32,7 +32,7 @@ class ShapeEstimate:
         if height is not None:
             self.information += np.outer(stature_gradient, stature_gradient) / STATURE_SIGMA_M**2
             target = stature_gradient * (height - stature) / STATURE_SIGMA_M**2
-            self.betas = np.linalg.solve(self.information, np.asarray(target, np.float64))
+            self.betas = np.asarray(np.linalg.solve(self.information, target), np.float64)
 
     def update(self, t: float, betas: Floats, information: Floats, pose_size: int, quality: float) -> None:
         """Adds one refined frame at time t (s).
