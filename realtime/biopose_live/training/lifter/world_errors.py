@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from biopose_live.body.model import BodyModel
 from biopose_live.mqhmr.landmarks import body_points, measured
 from biopose_live.mqhmr.refinement import place
+from biopose_live.mqhmr.side_swaps import EXCHANGED
 from biopose_live.mqhmr.view import KEYPOINTS, LEFT_HIP, RIGHT_HIP, view_rotation
 from biopose_live.rotations import to_matrix
 
@@ -25,7 +26,8 @@ LEVEL = np.array([0.0, -1.0, 0.0])
 
 
 def residuals(samples: dict[str, NDArray[np.generic]], body: BodyModel) -> NDArray[np.float64]:
-    """-> (N, K, 3) m: the detector's 3D, scaled to the person's size, minus the truth, both from the hips' midpoint."""
+    """-> (2 N, K, 3) m: the detector's 3D, scaled to the person's size, minus the truth, both from the hips' midpoint;
+    then their mirror images."""
     points = body_points(body, measured()[0])
     chosen, hips = list(KEYPOINTS), [LEFT_HIP, RIGHT_HIP]
     rows = []
@@ -40,7 +42,10 @@ def residuals(samples: dict[str, NDArray[np.generic]], body: BodyModel) -> NDArr
         guess = samples["world"][n].astype(np.float64)[chosen]
         guess = guess - guess[hips].mean(0)
         rows.append(guess * ((guess * truth).sum() / (guess**2).sum()) - truth)
-    return np.array(rows)
+    errors = np.array(rows)
+    # What happens to one side can happen to the other.
+    partner = [chosen.index(int(EXCHANGED[k])) for k in chosen]
+    return np.concatenate([errors, errors[:, partner] * np.array([-1.0, 1.0, 1.0])])
 
 
 def main() -> None:
