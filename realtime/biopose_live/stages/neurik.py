@@ -8,6 +8,8 @@ faces the camera has a pelvis rotation of about zero; z to the right of somebody
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -30,8 +32,9 @@ def world_from_camera(up: Floats) -> Floats:
     """-> (3, 3): OpenCV camera axes to the world's, from the direction against gravity (3,) in the camera frame."""
     y = up / np.linalg.norm(up)
     towards = np.array([0.0, 0.0, -1.0])
-    if abs(y @ towards) > 0.98:  # the camera looks straight down or up: its image's downward direction stands in
-        towards = np.array([0.0, 1.0, 0.0])
+    # The camera looks straight down or up: its image's lower or upper edge is where people come nearer, and stands in.
+    if abs(y @ towards) > 0.98:
+        towards = np.array([0.0, -math.copysign(1.0, y[2]), 0.0])
     x = towards - (towards @ y) * y
     x = x / np.linalg.norm(x)
     return np.stack([x, y, np.cross(x, y)])
