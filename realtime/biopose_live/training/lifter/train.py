@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import time
 from pathlib import Path
 
@@ -125,16 +126,23 @@ def main() -> None:
         optimiser.load_state_dict(state["optimiser"])
         first = state["step"]
         rng = np.random.default_rng((args.seed, first))
+
+    def save_state(steps: int) -> None:
+        state = {"network": network.state_dict(), "averaged": averaged.state_dict()}
+        state |= {"optimiser": optimiser.state_dict(), "step": steps}
+        torch.save(state, args.out.with_suffix(".state.pt"))
+
     start = time.monotonic()
-    for step in range(first, args.steps):
+    begun = first
+    for step in range(begun, args.steps):
         done = step / args.steps
         if args.minutes:
             done = max(done, (time.monotonic() - start) / 60 / args.minutes)
         if done >= 1:
             break
-        warm = min(1.0, (step - first + 1) / 200)
+        warm = min(1.0, (step - begun + 1) / 200)
         for group in optimiser.param_groups:
-            group["lr"] = args.rate * warm * (0.02 + 0.98 * 0.5 * (1 + np.cos(np.pi * done)))
+            group["lr"] = args.rate * warm * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * done)))
         with torch.no_grad():
             batch = observe(points, *draw(bank, args.batch, rng, MIRROR), rng, errors)
         loss, _ = losses(network, points, batch)
@@ -148,13 +156,12 @@ def main() -> None:
                 _, report = losses(averaged.module, points, test)
             line = "  ".join(f"{k} {v:.2f}" for k, v in report.items())
             print(f"step {step + 1}  {time.monotonic() - start:.0f} s  {line}", flush=True)
-            state = {"network": network.state_dict(), "averaged": averaged.state_dict()}
-            torch.save(
-                {**state, "optimiser": optimiser.state_dict(), "step": step + 1}, args.out.with_suffix(".state.pt")
-            )
+            save_state(step + 1)
             save(averaged.module, args, report, args.out)
+        first = step + 1
     with torch.no_grad():
         _, report = losses(averaged.module, points, test)
+    save_state(first)
     save(averaged.module, args, report, args.out)
     print(json.dumps(report, indent=1))
 
