@@ -62,7 +62,8 @@ def fit(residuals: Floats, slopes: Floats, scores: Floats) -> tuple[Floats, Floa
         if partner < k:
             offsets[k], spread[k] = offsets[partner] * MIRROR, spread[partner]
             continue
-        sides = [(k, np.ones(3))] if partner == k else [(k, np.ones(3)), (partner, MIRROR)]
+        # The nose is its own mirror image, which leaves it no offset to a side.
+        sides = [(k, np.array([0.0, 1.0, 1.0]))] if partner == k else [(k, np.ones(3)), (partner, MIRROR)]
         r = np.concatenate([residuals[:, side] for side, _ in sides])
         a = np.concatenate([slopes[:, side] * sign for side, sign in sides])
         seen = np.concatenate([scores[:, side] for side, _ in sides]) > 0.5
@@ -74,7 +75,7 @@ def fit(residuals: Floats, slopes: Floats, scores: Floats) -> tuple[Floats, Floa
             information = np.einsum("n,nij,nik->jk", weight, a, a) + np.eye(3) * (0.05 / PRIOR_M) ** 2
             offset = np.linalg.solve(information, np.einsum("n,nij,ni->j", weight, a, r))
         left = np.abs(r - a @ offset)
-        offsets[k], spread[k] = offset * (MIRROR != 0), 1.4826 * float(np.median(left))
+        offsets[k], spread[k] = offset, 1.4826 * float(np.median(left))
     return offsets, spread
 
 
