@@ -13,17 +13,20 @@ from scipy.spatial.transform import Rotation
 
 from biopose_live.messages import Intrinsics
 from biopose_live.mqhmr.view import (
+    FEATURES,
     IMAGE_FEATURES,
     KEYPOINTS,
     LAGS_S,
     LEFT_HIP,
     RIGHT_HIP,
+    WORLD_UNIT_M,
     History,
     Seen,
     elevation,
     features,
     rays,
     view_rotation,
+    world_features,
 )
 from biopose_live.training.lifter.observe import _features
 
@@ -149,3 +152,21 @@ def test_features_do_not_see_place_and_size_and_mark_what_was_not_seen() -> None
     assert (body[2, 5] == 0).all()
     assert body[..., 2].sum() == seen.sum()
     np.testing.assert_allclose(body[0, [LEFT_HIP, RIGHT_HIP], :2].mean(0), 0.0, atol=1e-6)
+
+
+@given(small, small, small, small)
+def test_the_detectors_own_3d_is_turned_into_the_view(x: float, y: float, pitch: float, roll: float) -> None:
+    """MediaPipe's 3D is as a camera would see it that looks straight at the hips, level with the real one."""
+    ray, up = np.array([x, y, 1.0]), up_vector(pitch, roll)
+    in_camera = np.random.default_rng(5).normal(0, 0.4, (33, 3))
+    to_view = view_rotation(ray, up)
+    found = world_features(in_camera @ view_rotation(ray, LEVEL).T, ray, to_view)
+    points = (in_camera @ to_view.T)[list(KEYPOINTS)]
+    points = (points - points[[LEFT_HIP, RIGHT_HIP]].mean(0)) / WORLD_UNIT_M
+    np.testing.assert_allclose(found[:-1].reshape(-1, 3), points.clip(-5, 5), atol=1e-5)
+    assert found[-1] == 1.0
+
+
+def test_no_3d_is_said_to_be_missing() -> None:
+    assert (world_features(None, np.array([0.0, 0.0, 1.0]), np.eye(3)) == 0.0).all()
+    assert len(world_features(None, np.array([0.0, 0.0, 1.0]), np.eye(3))) == FEATURES - IMAGE_FEATURES
