@@ -27,7 +27,7 @@ GOOD_FIT_M = 0.025
 MARKER_SIGMA_M = 0.02
 RECALIBRATE_BETA = 0.15  # the shape must have moved this far before the skeleton follows
 RECALIBRATE_S = 0.4
-# What markers see of these only together with a neighbour is shared by a pull to zero, (marker sigma / own sigma)^2.
+# The shoulder first, then what moves with it.
 ARM_COORDINATES = (
     "arm_flex", "arm_add", "arm_rot", "elbow_flex", "pro_sup", "wrist_flex", "wrist_dev",
     "scapula_abduction", "scapula_elevation", "scapula_upward_rot",
@@ -39,7 +39,15 @@ ARM_STARTS = tuple(
 ARM_ITERATIONS = 12
 PINNED = math.radians(0.5)
 FINE_FIT_M = 0.010
-SHARED_SIGMA = {"lumbar": math.radians(20.0), "thorax": math.radians(20.0), "scapula": math.radians(12.0)}
+# Markers see these only together with a neighbour, or hardly at all; each is drawn to zero with its usual range of
+# motion as one-sigma: a weight of (marker sigma / own sigma)^2 beside a marker's weight of one.
+SHARED_SIGMA = {
+    "lumbar": math.radians(20.0),
+    "thorax": math.radians(20.0),
+    "scapula": math.radians(12.0),
+    "subtalar": math.radians(8.0),
+    "mtp": math.radians(12.0),
+}
 
 
 @dataclass(slots=True)

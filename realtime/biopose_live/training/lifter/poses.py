@@ -47,7 +47,7 @@ VARIATION_DEG = {
     21: (8, 8, 8),
 }
 
-# How differently people share the trunk's lean between pelvis and spine (one-sigma): trunk and legs stay where they are.
+# How differently people share the trunk's lean between pelvis and spine (one-sigma); trunk and legs stay in place.
 LUMBOPELVIC_DEG = 7.0
 
 
