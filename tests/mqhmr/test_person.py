@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scipy.spatial.transform import Rotation
 
 from biopose_live.body.model import BodyModel
 from biopose_live.messages import Intrinsics
@@ -186,3 +187,21 @@ def test_the_same_instant_twice_is_survived(new_track: MakeTrack, make_clip: Cal
     clip = make_clip(0.5)
     clip.t[:] = np.repeat(clip.t[::3], 3)[: len(clip.t)]
     assert all(map(finite, follow(new_track(), clip)))
+
+
+def test_the_prediction_goes_on_the_way_the_body_was_going(new_track: MakeTrack) -> None:
+    rng, track = np.random.default_rng(6), new_track()
+    turn, move = rng.normal(0, 0.05, (24, 3)), np.array([0.02, -0.01, 0.03])
+    first = Rotation.random(24, rng=rng)
+    second = first * Rotation.from_rotvec(turn)
+    for t, rotations, at in ((1.0, first, np.zeros(3)), (1.0 + 1 / 30, second, move)):
+        track._before, track._t_before = track._pose, track._t
+        track._pose, track._t = Pose(rotations.as_matrix(), np.ones((24, 3)), at, np.zeros(10), 1.0), t
+    predicted, stray, at, stray_m = track._predict(1.0 + 2 / 30, np.tile(np.eye(3), (24, 1, 1)))
+    onward = (second.inv() * Rotation.from_matrix(predicted)).as_rotvec()
+    share = onward[0, 0] / turn[0, 0]
+    assert 0.3 < share <= 1.0 + 1e-9
+    np.testing.assert_allclose(onward, share * turn, atol=1e-9)
+    np.testing.assert_allclose(at - move, share * move, atol=1e-12)
+    assert stray > 0
+    assert stray_m > 0

@@ -173,3 +173,20 @@ def test_a_knee_bent_about_its_hinge_reads_what_it_is_bent_by(
 
 def test_every_centre_is_a_joint_of_the_body(body: BodyModel) -> None:
     assert set(CENTRES.values()) <= set(body.joint_names)
+
+
+@pytest.mark.parametrize("side", ["left", "right"])
+def test_a_forearm_turned_about_itself_is_pronation_not_flexion(
+    body: BodyModel, skeleton: SkeletonModel, calibrator: Calibrator, mean_person: Calibration, side: str
+) -> None:
+    standing = calibrator.standing_pose(np.zeros(10))
+    joints, markers, turns = body.pose_markers(standing, np.zeros(10), np.zeros(3))
+    elbow, wrist = (body.joint_names.index(f"{side}_{name}") for name in ("elbow", "wrist"))
+    axis = BODY_TO_GROUND @ (joints[wrist] - joints[elbow])
+    pose = turned(standing, elbow, turns[body.parents[elbow]], axis, 40.0 if side == "right" else -40.0)
+    _, turned_markers, _ = body.pose_markers(pose, np.zeros(10), np.zeros(3))
+    ik = solver(skeleton, calibrator, mean_person)
+    before, after = (ik.fit_from_any_pose(ground(m), tolerance=1e-3).q for m in (markers, turned_markers))
+    change = np.degrees(after - before)
+    assert abs(change[skeleton.coordinate_names.index(f"pro_sup_{side[0]}")]) == pytest.approx(40.0, abs=6.0)
+    assert abs(change[skeleton.coordinate_names.index(f"elbow_flex_{side[0]}")]) < 6.0
