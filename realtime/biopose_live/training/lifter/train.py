@@ -128,9 +128,8 @@ def main() -> None:
         rng = np.random.default_rng((args.seed, first))
 
     def save_state(steps: int) -> None:
-        parts = {"network": network, "averaged": averaged, "optimiser": optimiser}
-        state = {name: part.state_dict() for name, part in parts.items()}
-        torch.save({**state, "step": steps}, args.out.with_suffix(".state.pt"))
+        state = {"network": network.state_dict(), "averaged": averaged.state_dict()}
+        torch.save({**state, "optimiser": optimiser.state_dict(), "step": steps}, args.out.with_suffix(".state.pt"))
 
     start = time.monotonic()
     begun = first
