@@ -1,7 +1,7 @@
 """The mqhmr stage: 2D keypoints in, bodies out (paper sections 3.2 and 3.4).
 
 Back-pressure: none of its own; it answers each message before it takes the next, and the link keeps the newest.
-Memory of a person is kept for a few seconds after the person was last seen.
+Memory of a person is kept for half a minute after the person was last seen.
 """
 
 from __future__ import annotations
@@ -38,6 +38,7 @@ class MqhmrStage:
         self._lifter = Lifter.load()
         pitch = None if settings.camera_pitch is None else math.radians(settings.camera_pitch)
         self._gravity = Gravity(pitch)
+        self._cameras: dict[tuple[int, int], Intrinsics] = {}
         self._people: dict[int, PersonTrack] = {}
         self._last_seen: dict[int, float] = {}
         self._stature = self._body.stature(np.zeros(self._body.n_shape))
@@ -63,7 +64,7 @@ class MqhmrStage:
 
     def process(self, message: Detections) -> Meshes:
         frame = message.frame
-        camera = intrinsics_for(self._settings, frame.width, frame.height)
+        camera = self._camera(frame.width, frame.height)
         t = frame.t_capture * 1e-9
         people = []
         for seen in message.people:
@@ -102,6 +103,13 @@ class MqhmrStage:
         for gone in [key for key, last in self._last_seen.items() if t - last > FORGET_S]:
             del self._people[gone], self._last_seen[gone]
         return Meshes(frame, camera, people, message.stages)
+
+    def _camera(self, width: int, height: int) -> Intrinsics:
+        """The camera of a frame of this size; read and worked out once per size."""
+        camera = self._cameras.get((width, height))
+        if camera is None:
+            camera = self._cameras[width, height] = intrinsics_for(self._settings, width, height)
+        return camera
 
     def _new_track(self) -> PersonTrack:
         shape = ShapeEstimate(self._body.n_shape, self._stature, self._stature_gradient, self._settings.height)
