@@ -162,13 +162,16 @@ def _world(relative: Tensor, errors: Tensor | None, rng: np.random.Generator) ->
     if errors is None:
         return torch.zeros(count, 3 * relative.shape[1] + 1)
     missing = torch.from_numpy(rng.random(count) < 0.15)
-    strength = torch.from_numpy(rng.uniform(0.4, 1.4, (count, 1, 1)).astype(np.float32))
+    strength = torch.from_numpy(rng.uniform(0.6, 1.8, (count, 1, 1)).astype(np.float32))
+    # A guess from one picture errs towards the usual: depth is flattened most where the pose is unusual.
+    depth = torch.ones(count, 1, 3)
+    depth[:, 0, 2] = torch.from_numpy(rng.uniform(0.5, 1.15, count).astype(np.float32))
     size = torch.from_numpy(np.exp(rng.normal(0, 0.1, (count, 1, 1))).astype(np.float32))
     # Two pictures' errors mixed at equal power, and some noise: a few hundred vectors could be learnt by heart.
     first, second = (errors[torch.from_numpy(rng.integers(0, len(errors), count))] for _ in range(2))
     mix = torch.from_numpy(rng.uniform(0, math.pi / 2, (count, 1, 1)).astype(np.float32))
     noise = torch.from_numpy(rng.normal(0, 0.03, tuple(relative.shape)).astype(np.float32))
-    guess = size * (relative + strength * (torch.cos(mix) * first + torch.sin(mix) * second) + noise)
+    guess = size * (depth * relative + strength * (torch.cos(mix) * first + torch.sin(mix) * second) + noise)
     guess = guess - guess[:, [LEFT_HIP, RIGHT_HIP]].mean(1, keepdim=True)
     flat = torch.cat([(guess / WORLD_UNIT_M).clamp(-5.0, 5.0).flatten(1), torch.ones(count, 1)], -1)
     return flat * (~missing)[:, None]
