@@ -104,8 +104,8 @@ class PoseLandmarker:
         self._last_ms = -1
         self._found = False
 
-    def __call__(self, image: NDArray[np.uint8], t_capture: int) -> list[RawPerson]:
-        """-> the people in an RGB frame (height, width, 3) caught at t_capture (ns); [] for a frame under 16 px a side.
+    def __call__(self, image: NDArray[np.uint8], t: int) -> list[RawPerson]:
+        """-> the people in an RGB frame (height, width, 3) caught at t (ns, any origin); [] for a frame under 16 px a side.
 
         Raises ValueError when the array is no RGB frame.
         """
@@ -115,7 +115,7 @@ class PoseLandmarker:
         if min(height, width) < SMALLEST_SIDE:
             return []
         # MediaPipe refuses a time that is not later than the last one, and counts in whole milliseconds.
-        self._last_ms = max(self._last_ms + 1, t_capture // 1_000_000)
+        self._last_ms = max(self._last_ms + 1, t // 1_000_000)
         # MediaPipe ignores strides: rows padded by a decoder would be read as a sheared picture.
         frame = self._mediapipe.Image(image_format=self._mediapipe.ImageFormat.SRGB, data=np.ascontiguousarray(image))
         # The first person starts the second network, which has its own chatter; from then on nothing is held back.

@@ -13,6 +13,7 @@ from biopose_live.detection.tracks import Tracker
 from biopose_live.messages import Detections, FrameRef
 from biopose_live.settings import Settings
 from biopose_live.stages import FrameStore
+from biopose_live.stages.elapsed import Elapsed
 
 
 class DetectionStage:
@@ -23,6 +24,7 @@ class DetectionStage:
     def __init__(self, settings: Settings, frames: FrameStore) -> None:
         self.lost = 0  # frames overwritten before they were read
         self._frames = frames
+        self._elapsed = Elapsed()
         self._landmarker = PoseLandmarker(settings.detector, settings.max_people)
         self._tracker = Tracker(settings.max_people)
 
@@ -33,8 +35,9 @@ class DetectionStage:
         if image is None:
             self.lost += 1
             return None
-        raw = self._landmarker(image, message.t_capture)
-        people = self._tracker.update(raw, message.t_capture / 1e9, message.width, message.height, image)
+        t = self._elapsed(message.t_capture)
+        raw = self._landmarker(image, t)
+        people = self._tracker.update(raw, t / 1e9, message.width, message.height, image)
         return Detections(message, people, {self.name: (time.perf_counter() - began) * 1e3})
 
     def close(self) -> None:

@@ -21,6 +21,7 @@ from biopose_live.mqhmr.shape import ShapeEstimate
 from biopose_live.rotations import to_vector
 from biopose_live.settings import Settings
 from biopose_live.stages import FrameStore
+from biopose_live.stages.elapsed import Elapsed
 
 FORGET_S = 30.0
 
@@ -41,6 +42,7 @@ class MqhmrStage:
         self._cameras: dict[tuple[int, int], Intrinsics] = {}
         self._people: dict[int, PersonTrack] = {}
         self._last_seen: dict[int, float] = {}
+        self._elapsed = Elapsed()
         self._stature = self._body.stature(np.zeros(self._body.n_shape))
         step = 1e-3 * np.eye(self._body.n_shape)
         self._stature_gradient = np.array([(self._body.stature(row) - self._stature) / 1e-3 for row in step])
@@ -65,7 +67,7 @@ class MqhmrStage:
     def process(self, message: Detections) -> Meshes:
         frame = message.frame
         camera = self._camera(frame.width, frame.height)
-        t = frame.t_capture * 1e-9
+        t = self._elapsed(frame.t_capture) * 1e-9
         people = []
         for seen in message.people:
             track = self._people.get(seen.id)

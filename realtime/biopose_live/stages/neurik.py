@@ -22,6 +22,7 @@ from biopose_live.neurik.naming import LIMB_LANDMARKS
 from biopose_live.settings import Settings
 from biopose_live.skeleton.bsk24 import load_bsk24
 from biopose_live.stages import FrameStore
+from biopose_live.stages.elapsed import Elapsed
 
 Floats = NDArray[np.float64]
 
@@ -69,6 +70,7 @@ class NeurikStage:
         self._root = self._model.body_index("pelvis")
         self._people: dict[int, KinematicTrack] = {}
         self._last_seen: dict[int, float] = {}
+        self._elapsed = Elapsed()
         # Loads the compiled code now, so that the first real frame does not wait for it.
         mean = np.zeros(body.n_shape)
         _, markers, _ = body.pose_markers(self._calibrator.standing_pose(mean), mean, np.zeros(3))
@@ -78,7 +80,7 @@ class NeurikStage:
 
     def process(self, message: Meshes) -> Pose:
         frame = message.frame
-        t = frame.t_capture * 1e-9
+        t = self._elapsed(frame.t_capture) * 1e-9
         people = []
         for person in message.people:
             track = self._people.get(person.id)
