@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from live_run import LiveRun, events, leftovers, table
+from background_run import LiveRun, events, leftovers, table
 
 from biopose_live.errors import EXIT_FAILURE, EXIT_MODEL, EXIT_OK, UserError
 from biopose_live.pipeline import child

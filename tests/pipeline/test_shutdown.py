@@ -11,14 +11,14 @@ from pathlib import Path
 
 import psutil
 import pytest
-from live_run import events, leftovers, stage_pids, wait_for
+from background_run import events, leftovers, stage_pids, wait_for
 
 from biopose_live.errors import EXIT_INTERRUPTED
 
 PROGRAM = """
 import sys
 from pathlib import Path
-from live_run import table
+from background_run import table
 from biopose_live.pipeline.live import run_live
 from biopose_live.settings import Settings
 summary = run_live(Settings(demo=True, record=Path(sys.argv[1])), table(mqhmr=sys.argv[2]))

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from live_run import LiveRun, leftovers, stage_pids, table, wait_for
+from background_run import LiveRun, leftovers, stage_pids, table, wait_for
 
 from biopose_client.schema import Health
 from biopose_live.pipeline import child
