@@ -234,6 +234,15 @@ def test_ten_frames_a_second_and_a_fast_walk_keep_the_id() -> None:
     assert len(scene.seen["a"]) == 20
 
 
+@pytest.mark.parametrize("fps", [1.5, 3.0])
+def test_a_few_frames_a_second_keep_the_id(fps: float) -> None:
+    scene = Scene(1, fps=fps)
+    for _ in range(20):
+        scene.step({"a": figure(300 + 60 * scene.t, scene.t)})
+    assert scene.ids("a") == {0}
+    assert len(scene.seen["a"]) == 20
+
+
 @given(data=st.data(), count=st.integers(1, 6))
 @settings(max_examples=25, deadline=None)
 def test_the_order_of_detections_does_not_matter(data: st.DataObject, count: int) -> None:

@@ -105,7 +105,9 @@ class PoseLandmarker:
         self._found = False
 
     def __call__(self, image: NDArray[np.uint8], t: int) -> list[RawPerson]:
-        """-> the people in an RGB frame (height, width, 3) caught at t (ns, any origin); [] for a frame under 16 px a side.
+        """-> the people in an RGB frame (height, width, 3) caught at t (ns, any origin).
+
+        A frame under 16 px a side has nobody in it.
 
         Raises ValueError when the array is no RGB frame.
         """

@@ -6,7 +6,8 @@ colours of the torso.  One exact assignment per frame settles everybody at once,
 
 An id lives on for `MEMORY` seconds without its person being seen, and keeps its place among `max_people` for that
 long.  While nobody is known the largest person found is reported at once; anybody else only when seen a third time
-without a pause over `PATIENCE`, so that a passing wrong detection does not become a person.
+without a pause over `PATIENCE`, so that a passing wrong detection does not become a person.  The time between two
+frames is no pause: at a few frames per second people keep their ids too.
 
 Dimension letter: K = 33 keypoints, MediaPipe order.
 """
@@ -173,6 +174,7 @@ class Tracker:
         self.max_people = max_people
         self._tracks: list[_Track] = []
         self._next_id = 0
+        self._last_t = -np.inf
 
     def update(
         self, people: list[RawPerson], t: float, width: int, height: int, image: NDArray[np.uint8] | None = None
@@ -182,7 +184,10 @@ class Tracker:
         width, height: of the image, px; image (height, width, 3) RGB: without it colours are not used.
         """
         found = self._distinct(people, width, height, image)
-        self._tracks = [track for track in self._tracks if t - track.t <= track.memory]
+        self._tracks = [
+            track for track in self._tracks if t - track.t <= (MEMORY if track.t == self._last_t else track.memory)
+        ]
+        self._last_t = t
         # Whoever was seen often enough chooses first, also those waiting for a place: then a passing wrong detection
         # takes nobody's, and somebody who was there all along is not taken for the one who just left.
         known: list[tuple[_Track, _Candidate]] = []
