@@ -5,6 +5,7 @@ Back-pressure: none is passed on.  The publisher drops for slow subscribers; the
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -19,6 +20,8 @@ from biopose_live.sinks.session_meta import build_meta
 if TYPE_CHECKING:
     from biopose_live.pipeline.metrics import Summary
 
+log = logging.getLogger(__name__)
+
 
 class SinkSet:
     """Publishes and records as the settings say.
@@ -27,6 +30,7 @@ class SinkSet:
     """
 
     def __init__(self, settings: Settings, session: str) -> None:
+        self._frames = self._frames_with_somebody = 0
         meta = build_meta(settings, session)
         address = parse_address(settings.publish)
         self._publisher = None if address is None else Publisher(address, meta)
@@ -52,6 +56,8 @@ class SinkSet:
 
     def write(self, pose: schema.Pose) -> None:
         """Hands one frame's people to every output."""
+        self._frames += 1
+        self._frames_with_somebody += bool(pose.people)
         packed = schema.pack(pose)
         if self._publisher is not None:
             self._publisher.keep_alive(time.monotonic_ns())
@@ -73,6 +79,11 @@ class SinkSet:
 
     def close(self, summary: Summary) -> None:
         """Completes every output; called once."""
+        if self._frames and not self._frames_with_somebody and self._frames == summary.processed:
+            log.warning(
+                "Nobody was seen in any of the %d frames: one person should be in the picture, from head to feet.",
+                self._frames,
+            )
         try:
             if self._recorder is not None:
                 self._recorder.close(summary)
