@@ -41,7 +41,7 @@ def measure_live(video: Path, options: Sequence[str], warm_up_s: float, seconds:
 
     Raises RunFailed when it ends early, says nothing or gives too few frames.
     """
-    address = f"tcp://127.0.0.1:{_free_port()}"
+    address = f"tcp://127.0.0.1:{free_port()}"
     command = [sys.executable, "-m", "biopose_live.cli", "--video", str(video), "--publish", address, "--headless"]
     with tempfile.TemporaryFile("w+") as output:
         started = time.monotonic_ns()
@@ -55,11 +55,11 @@ def measure_live(video: Path, options: Sequence[str], warm_up_s: float, seconds:
         except VideoTooShort:
             raise
         except RunFailed as failure:
-            raise RunFailed(f"{failure}; it said: {_tail(output)}") from failure
+            raise RunFailed(f"{failure}; it said: {tail(output)}") from failure
         finally:
-            _end(process)
+            end(process)
         if exit_code != 0:
-            raise RunFailed(f"biopose-live ended with exit code {exit_code}; it said: {_tail(output)}")
+            raise RunFailed(f"biopose-live ended with exit code {exit_code}; it said: {tail(output)}")
     try:
         return figures(samples, healths, {"supervisor": parent}, startup_s)
     except ValueError as error:
@@ -108,7 +108,7 @@ def _listen(
     return samples, healths, parent, startup_s
 
 
-def _end(process: subprocess.Popen[bytes]) -> None:
+def end(process: subprocess.Popen[bytes]) -> None:
     """In order if it can, so that it leaves no shared memory behind; by force if it does not answer."""
     if process.poll() is None:
         process.terminate()
@@ -119,12 +119,12 @@ def _end(process: subprocess.Popen[bytes]) -> None:
             process.wait()
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
 
 
-def _tail(output: IO[str]) -> str:
+def tail(output: IO[str]) -> str:
     output.seek(0)
     return " | ".join(output.read().splitlines()[-4:]) or "nothing"

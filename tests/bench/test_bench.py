@@ -15,6 +15,7 @@ from rich.console import Console
 import accuracy
 import clip_720p
 import pipeline
+import recovery
 import scored_clips
 from biopose_client.schema import Health, StageHealth
 from biopose_live.capture.demo import demo_clip
@@ -22,6 +23,7 @@ from biopose_live.errors import UserError
 from biopose_live.evaluation.demo_truth import read_demo_truth
 from figures import FEWEST_FRAMES, Figures, Result, Sample, figures, medians, percentiles
 from machine import PACKAGES, describe
+from outage import BLOWS, STAGES, Outage, write_loop
 
 MS = 1_000_000
 
@@ -144,6 +146,41 @@ def test_the_720p_clip_has_the_demo_in_its_middle(tmp_path: Path) -> None:
     assert len(frames) == 6
     assert frames[0][:, :150].max() < 20
     assert frames[0][:, 160:1120].mean((0, 1)) == pytest.approx(first.mean((0, 1)), abs=3.0)
+
+
+def test_the_loop_is_the_demo_over_and_over(tmp_path: Path) -> None:
+    path = tmp_path / "loop.mp4"
+    write_loop(path, 20.0)
+    with av.open(str(path)) as video, av.open(str(demo_clip())) as demo:
+        length = demo.streams.video[0].frames
+        times = [frame.time for frame in video.decode(video=0)]
+    assert len(times) == 2 * length
+    assert np.diff(times) == pytest.approx(np.full(2 * length - 1, 1 / 30), abs=1e-4)
+
+
+def test_the_recovery_table_and_report() -> None:
+    outages = [
+        Outage(stage, blow, 0.25, seconds, stage != "mqhmr")
+        for stage in STAGES
+        for blow in BLOWS
+        for seconds in (1.0, 1.5, 3.25)
+    ]
+    console = Console(width=140, record=True, file=Path("/dev/null").open("w"))  # noqa: SIM115 - the console writes on
+    console.print(recovery.table(outages))
+    lines = [line for line in console.export_text().splitlines() if "kill -9" in line]
+    assert len(lines) == len(STAGES)
+    assert all(cell in lines[0] for cell in ("capture", "0.25", "1.50", "3.25", "2 of 3", "3 of 3"))
+    assert "0 of 3" in lines[STAGES.index("mqhmr")]
+    report = recovery.Report("recovery", describe(), 3.0, outages)
+    assert msgspec.json.decode(msgspec.json.encode(report), type=recovery.Report) == report
+
+
+@pytest.mark.parametrize("arguments", [["--rounds", "0"], ["--rounds", "x"], ["--nonsense"]])
+def test_wrong_recovery_arguments(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as end:
+        recovery.main(arguments)
+    assert end.value.code == 2
+    assert "error:" in capsys.readouterr().err
 
 
 def test_sweeps_give_every_combination() -> None:
