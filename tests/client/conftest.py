@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -70,8 +71,20 @@ class Sender:
         self._socket = self._context.socket(zmq.PUB)
         self._socket.setsockopt(zmq.LINGER, 0)
         self._socket.setsockopt(zmq.SNDHWM, 100_000)
-        self._socket.bind(self.address)
+        self._bind()
         self.address = self._socket.getsockopt_string(zmq.LAST_ENDPOINT)
+
+    def _bind(self) -> None:
+        """ZeroMQ closes a socket in the background: its port may stay taken for a moment."""
+        assert self._socket is not None
+        until = time.monotonic() + 10.0
+        while True:
+            try:
+                return self._socket.bind(self.address)
+            except zmq.ZMQError as error:
+                if error.errno != errno.EADDRINUSE or time.monotonic() > until:
+                    raise
+            time.sleep(0.01)
 
     def stop(self) -> None:
         assert self._socket is not None
