@@ -22,6 +22,7 @@ DEFAULT_ADDRESS = "tcp://127.0.0.1:5556"
 _EVERY_FRAME_QUEUE = 10_000  # messages that may wait in this process when it is slow; about 50 MB for one person
 _WAITING_POSES = 1_000  # of a session whose meta is still to come, within a second
 _MAX_MESSAGE_BYTES = 8 * 1024 * 1024
+_RECONNECT_MS = 100
 _HEARTBEAT_MS = 2_000  # notices a sender whose machine vanished without closing the connection
 
 
@@ -63,8 +64,9 @@ class Stream(Iterator[Frame]):
         socket = self._context.socket(zmq.SUB)
         socket.setsockopt(zmq.LINGER, 0)
         socket.setsockopt(zmq.MAXMSGSIZE, _MAX_MESSAGE_BYTES)
-        socket.setsockopt(zmq.RECONNECT_IVL, 100)
-        socket.setsockopt(zmq.RECONNECT_IVL_MAX, 1_000)
+        # At a steady pace: a sender that starts again is away for less than a second, which a growing pause would
+        # double.
+        socket.setsockopt(zmq.RECONNECT_IVL, _RECONNECT_MS)
         socket.setsockopt(zmq.HEARTBEAT_IVL, _HEARTBEAT_MS)
         socket.setsockopt(zmq.HEARTBEAT_TIMEOUT, 3 * _HEARTBEAT_MS)
         socket.setsockopt(zmq.RCVHWM, _EVERY_FRAME_QUEUE)
