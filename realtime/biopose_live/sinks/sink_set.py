@@ -14,11 +14,11 @@ from biopose_client import schema
 from biopose_live.pipeline.control import settings_to_map
 from biopose_live.settings import Settings
 from biopose_live.sinks.publish import Publisher, parse_address
-from biopose_live.sinks.record import Recorder
 from biopose_live.sinks.session_meta import build_meta
 
 if TYPE_CHECKING:
     from biopose_live.pipeline.metrics import Summary
+    from biopose_live.sinks.record import Recorder
 
 log = logging.getLogger(__name__)
 
@@ -34,10 +34,13 @@ class SinkSet:
         meta = build_meta(settings, session)
         address = parse_address(settings.publish)
         self._publisher = None if address is None else Publisher(address, meta)
+        self._recorder: Recorder | None = None
         try:
-            self._recorder = (
-                None if settings.record is None else Recorder(settings.record, meta, settings_to_map(settings))
-            )
+            if settings.record is not None:
+                # Imported here: it poses the skeleton and needs numba, 0.2 s that publishing alone does not pay.
+                from biopose_live.sinks.record import Recorder
+
+                self._recorder = Recorder(settings.record, meta, settings_to_map(settings))
         except BaseException:
             if self._publisher is not None:
                 self._publisher.close()
