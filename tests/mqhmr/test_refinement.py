@@ -54,8 +54,15 @@ def image(points: np.ndarray) -> np.ndarray:
     return FOCAL * points[:, :2] / points[:, 2:] + np.array(CENTRE)
 
 
-def make(body: BodyPoints, seed: int, start_off: float = 0.15, noise: float = 1.0, prior: float = 0.5) -> Problem:
-    """prior: one-sigma (rad) of both rotation priors."""
+def make(
+    body: BodyPoints,
+    seed: int,
+    start_off: float = 0.15,
+    noise: float = 1.0,
+    prior: float = 0.5,
+    feet: tuple[float, float] = (40.0, 25.0),
+) -> Problem:
+    """prior: one-sigma (rad) of both rotation priors; feet: 1 / rad^2 of the pull of both soles to level."""
     rng = np.random.default_rng(seed)
 
     def turned(rotations: np.ndarray, sigma: float) -> np.ndarray:
@@ -86,6 +93,8 @@ def make(body: BodyPoints, seed: int, start_off: float = 0.15, noise: float = 1.
             translation_precision=np.full(3, 1 / 0.3**2),
             betas=np.zeros(S),
             betas_precision=np.eye(S),
+            up=np.array([0.06, -0.98, 0.19]) / np.linalg.norm([0.06, -0.98, 0.19]),
+            foot_precision=np.array(feet),
         ),
     )
 
@@ -141,6 +150,13 @@ def torch_cost(problem: Problem, move: torch.Tensor, free_shape: bool = True) ->
         cost = cost + 9 * torch.log1p(error.square() * torch.from_numpy(weight) / 9).sum()
     off = translation - torch.from_numpy(p.translation)
     cost = cost + (off.square() * torch.from_numpy(p.translation_precision)).sum()
+    up = torch.from_numpy(p.up)
+    for foot, weight in zip((7, 8), p.foot_precision, strict=True):
+        chain, j = torch.eye(3, dtype=torch.float64), foot
+        while j >= 0:
+            chain, j = rotations[j] @ chain, int(problem.body.parents[j])
+        sideways = (chain.T @ up)[[0, 2]]  # sin of how far the foot's upright axis leans
+        cost = cost + 9 * torch.log1p(sideways.square().sum() * weight / 9)
     if free_shape:
         off = betas - torch.from_numpy(p.betas)
         cost = cost + off @ torch.from_numpy(p.betas_precision) @ off
@@ -182,6 +198,7 @@ def test_the_hessian_is_gauss_newtons_with_autograds_jacobian(points: BodyPoints
             predicted_precision=np.zeros((JOINTS, 3)),
             translation_precision=np.zeros(3),
             betas_precision=np.zeros((S, S)),
+            foot_precision=np.zeros(2),
         ),
     )
     information = nothing.run(0)[3]
@@ -213,7 +230,7 @@ def test_the_first_step_follows_autograds_gradient(points: BodyPoints, free_shap
 
 def test_scipys_optimum_is_reached(points: BodyPoints) -> None:
     """On a cost whose robust weights do not bite, many steps end where SciPy's trust region does."""
-    problem = make(points, 6, start_off=0.03, noise=0.05, prior=2.0)
+    problem = make(points, 6, start_off=0.03, noise=0.05, prior=2.0, feet=(0.0, 0.0))
     problem.precision[:] = 1e-2  # residuals far below a sigma: square / (1 + square / r) = square
     p = problem.priors
 
@@ -247,7 +264,7 @@ def test_scipys_optimum_is_reached(points: BodyPoints) -> None:
 @pytest.mark.parametrize("seed", range(8))
 @pytest.mark.parametrize("start_off", [0.1, 0.6])
 def test_more_steps_never_cost_more_and_two_do_most_of_it(points: BodyPoints, seed: int, start_off: float) -> None:
-    problem = make(points, seed, start_off=start_off)
+    problem = make(points, seed, start_off=start_off, feet=(0.0, 0.0))
     costs = [problem.run(k)[4] for k in range(8)]
     assert all(b <= a for a, b in pairwise(costs))
     assert costs[0] == pytest.approx(problem.cost())
@@ -330,7 +347,7 @@ def test_a_keypoint_that_was_not_seen_says_nothing(points: BodyPoints) -> None:
 
 
 def test_nothing_seen_leaves_the_priors_optimum(points: BodyPoints) -> None:
-    problem = make(points, 15, start_off=0.1)
+    problem = make(points, 15, start_off=0.1, feet=(0.0, 0.0))
     problem.precision[:] = 0.0
     problem = replace(problem, priors=problem.priors._replace(predicted=problem.priors.rotations))
     rotations, translation, _, _, cost, _ = problem.run(12)
@@ -361,3 +378,16 @@ def test_hopeless_input_gives_finite_answers(points: BodyPoints, case: str) -> N
     rotations, translation, betas, information, _, _ = problem.run(4)
     for array in (rotations, translation, betas, information):
         assert np.isfinite(array).all()
+
+
+def test_a_standing_foot_is_laid_flat(points: BodyPoints) -> None:
+    def lean(feet: tuple[float, float]) -> float:
+        problem = make(points, 15, feet=feet)
+        problem.precision[:] = 0.0
+        rotations, translation, betas, *_ = problem.run(10)
+        turn = place(points, rotations, translation, betas)[2][7]
+        return float(np.degrees(np.arccos(turn[:, 1] @ problem.priors.up)))
+
+    free, standing = lean((0.0, 0.0)), lean((1e4, 0.0))
+    assert free > 8
+    assert standing < 0.3 * free

@@ -23,6 +23,7 @@ from biopose_live.mqhmr.lifter import JOINTS, Guess, Lifter
 from biopose_live.mqhmr.refinement import ROOT, Priors, refine
 from biopose_live.mqhmr.shape import ShapeEstimate
 from biopose_live.mqhmr.side_swaps import SideSwaps
+from biopose_live.mqhmr.standing_feet import StandingFeet
 from biopose_live.rotations import to_matrix, to_vector
 
 Floats = NDArray[np.float64]
@@ -56,6 +57,7 @@ class PersonTrack:
         self._lifter, self._landmarks, self.shape = lifter, landmarks, shape
         self._history = view.History()
         self._sides = SideSwaps()
+        self._feet = StandingFeet()
         self._pose: Pose | None = None
         self._before: Pose | None = None
         self._t = self._t_before = -math.inf
@@ -106,6 +108,8 @@ class PersonTrack:
             translation_precision=translation_precision,
             betas=self.shape.betas,
             betas_precision=self.shape.information,
+            up=up.up,
+            foot_precision=self._feet.precision(t, keypoints, scores, up.sigma),
         )
 
         def run(rotations: Floats, translation: Floats, steps: int):  # type: ignore[no-untyped-def]

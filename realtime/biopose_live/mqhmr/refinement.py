@@ -9,6 +9,7 @@ The cost is a sum of squares of independent one-sigma residuals:
   2D      (projected keypoint - observed keypoint) / sigma, px, with Geman-McClure's robust weight
   theta'  the rotation from the network's rotation, in the joint's own frame, over the network's one-sigma
   motion  the rotation from the constant-velocity prediction, over how far a joint may stray from it in one frame
+  foot    the sole of a foot that stands from level, about the two level axes
   depth   the translation from its prediction;   shape   beta from its running estimate, in that estimate's information
 
 Letters: J = 24 body joints (SMPL order), K keypoints, S = 10 shape.  Frames: OpenCV camera; metres; pixels.
@@ -29,6 +30,7 @@ Floats = NDArray[np.float64]
 
 ROOT = 6  # rows of the root's rotation and of the translation
 MAX_TURN = 0.5  # rad, largest change of a joint in one step
+FEET = (7, 8)  # the ankles, left and right, whose frames the feet are
 ROBUST_SIGMAS = 3.0  # Geman-McClure: a keypoint this many sigmas off pulls at a quarter of its weight
 
 
@@ -54,6 +56,8 @@ class Priors(NamedTuple):
     translation_precision: Floats  # (3,)
     betas: Floats  # (S,)
     betas_precision: Floats  # (S, S)
+    up: Floats  # (3,) unit vector against gravity, camera frame
+    foot_precision: Floats  # (2,) 1 / rad^2, left and right: how surely that foot stands flat
 
 
 class Refined(NamedTuple):
@@ -212,6 +216,49 @@ def _rotation_prior(
 
 
 @nb.njit(cache=True)
+def _flat_foot(
+    body: BodyPoints,
+    foot: int,
+    turn: Floats,
+    up: Floats,
+    precision: float,
+    columns: NDArray[np.int64],
+    rows: Floats,
+    information: Floats,
+    gradient: Floats,
+) -> float:
+    """Adds the pull of a foot's y axis (upright in the rest pose) towards `up`; -> its cost."""
+    local = np.empty(3)
+    for a in range(3):
+        local[a] = turn[foot, 0, a] * up[0] + turn[foot, 1, a] * up[1] + turn[foot, 2, a] * up[2]
+    # Turning the foot by y x local = (z, 0, -x) of local brings its y axis upright; a turn d moves local by -d x local.
+    error_x, error_z = local[2], -local[0]
+    across = np.empty(3)
+    count = 0
+    j = foot
+    while j >= 0:
+        for b in range(3):
+            columns[count] = b if j == 0 else ROOT + 3 * (j - 1) + b
+            for a in range(3):
+                across[a] = (
+                    turn[foot, 0, a] * turn[j, 0, b]
+                    + turn[foot, 1, a] * turn[j, 1, b]
+                    + turn[foot, 2, a] * turn[j, 2, b]
+                )
+            rows[0, count] = local[1] * across[0] - local[0] * across[1]
+            rows[1, count] = local[1] * across[2] - local[2] * across[1]
+            count += 1
+        j = body.parents[j]
+    square = (error_x * error_x + error_z * error_z) * precision
+    weight = precision / (1.0 + square / 9.0)
+    for c in range(count):
+        gradient[columns[c]] += weight * (rows[0, c] * error_x + rows[1, c] * error_z)
+        for d in range(count):
+            information[columns[c], columns[d]] += weight * (rows[0, c] * rows[0, d] + rows[1, c] * rows[1, d])
+    return 9.0 * np.log(1.0 + square / 9.0)
+
+
+@nb.njit(cache=True)
 def refine(
     body: BodyPoints,
     rotations: Floats,
@@ -283,6 +330,19 @@ def refine(
             cost += _rotation_prior(
                 start, rotations[j], priors.predicted[j], priors.predicted_precision[j], information, gradient, error
             )
+        for side in range(2):
+            if priors.foot_precision[side] > 0.0:
+                cost += _flat_foot(
+                    body,
+                    FEET[side],
+                    turn,
+                    priors.up,
+                    priors.foot_precision[side],
+                    columns,
+                    rows,
+                    information,
+                    gradient,
+                )
         for i in range(3):
             off = priors.translation[i] - translation[i]
             information[3 + i, 3 + i] += priors.translation_precision[i]
