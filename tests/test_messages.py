@@ -34,6 +34,7 @@ def person() -> MeshPerson:
         betas=rng.random(10),
         translation=rng.random(3),
         joints=rng.random((24, 3)),
+        landmarks=np.zeros((33, 3)),
         markers=rng.random((89, 3)).astype(np.float32),
         up=np.array([0.0, -1.0, 0.0]),
         settled=True,

@@ -123,6 +123,7 @@ class Mqhmr:
                     betas=np.zeros(10),
                     translation=np.zeros(3),
                     joints=theta * 2,
+                    landmarks=np.zeros((33, 3)),
                     markers=np.zeros((5, 3)),
                     up=np.array([0.0, -1.0, 0.0]),
                     settled=False,
