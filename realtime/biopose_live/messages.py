@@ -88,7 +88,7 @@ def _encode_array(value: object) -> object:
         return (value.dtype.str, value.shape, np.ascontiguousarray(value).tobytes())
     if isinstance(value, np.generic):
         return value.item()
-    raise TypeError(f"{type(value).__name__} does not travel between stages")
+    raise NotImplementedError(f"{type(value).__name__} does not travel between stages")
 
 
 def _decode_array(kind: type, value: Any) -> NDArray[Any]:
