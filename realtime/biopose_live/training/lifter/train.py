@@ -175,7 +175,7 @@ def begin(network: LifterNetwork, path: Path) -> None:
 
 def save(network: nn.Module, args: argparse.Namespace, report: dict[str, float], path: Path) -> None:
     """Writes the weights (half precision is enough: it moves no joint by 0.1 degree) and what they scored."""
-    settings = {k: str(v) for k, v in vars(args).items()}
+    settings = {k: v.name if isinstance(v, Path) else str(v) for k, v in vars(args).items()}
     metadata = {"settings": json.dumps(settings), "held_out": json.dumps(report)}
     tensors = {k: v.half().contiguous() for k, v in network.state_dict().items()}
     save_file(tensors, path, metadata)
