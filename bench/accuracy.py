@@ -6,7 +6,7 @@
 
 Every clip is run by `biopose-live --video FILE --every-frame --record ...`, so what is scored is what a user gets.
 `--set NAME=A,B,...` takes any option of biopose-live; several of them give all combinations.  bench/README.md says
-where the clips come from.  They are for evaluation only: nothing is trained or tuned on them.
+where the clips come from.  They are for evaluation only; nothing was fitted to them.
 """
 
 from __future__ import annotations
