@@ -27,6 +27,12 @@ sys.exit(summary.exit_code)
 """
 
 
+def listen_to_signals() -> None:
+    """The tests may run under `nohup` or in the background of a shell, whose ignored signals are inherited."""
+    for number in (signal.SIGHUP, signal.SIGINT):
+        signal.signal(number, signal.SIG_DFL)
+
+
 def start(path: Path, mqhmr: str = "Mqhmr") -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, "-c", PROGRAM, str(path), mqhmr],
@@ -35,6 +41,7 @@ def start(path: Path, mqhmr: str = "Mqhmr") -> subprocess.Popen[str]:
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
+        preexec_fn=listen_to_signals,
     )
 
 
