@@ -28,7 +28,9 @@ MODELS = Path(__file__).resolve().parents[1] / "assets" / "mediapipe"
 SMALLEST_SIDE = 16  # px; below this nobody can be told and MediaPipe's crops degenerate
 
 # What absl and TensorFlow Lite say at every start although nothing is wrong.
-_CHATTER = re.compile(rb"^([IW]\d{4} |INFO: |WARNING: Logging before |WARNING: All log messages before )")
+_CHATTER = re.compile(
+    rb"^([IW]\d{4} |INFO: |WARNING: Logging before |WARNING: All log messages before |WARNING: \[\w+\.cc:\d+\] )"
+)
 
 
 @dataclass(frozen=True, slots=True)
