@@ -108,10 +108,20 @@ def test_gradients_by_q_scales_and_locations(seed: int) -> None:
     bodies = [marker.body for marker in model.markers]
     fixed = torch.randn(len(bodies), 3, dtype=F64, requires_grad=True)
     moving = torch.randn(2, len(bodies), 3, dtype=F64, requires_grad=True)
-    assert torch.autograd.gradcheck(batched, (q, scales))
-    assert torch.autograd.gradcheck(lambda *x: batched.markers(x[0], x[1], bodies, x[2]), (q, scales, fixed))
-    assert torch.autograd.gradcheck(lambda *x: batched.markers(x[0], x[1], bodies, x[2]), (q, scales, moving))
-    assert torch.autograd.gradcheck(batched.joint_centres, (q, scales))
+    assert torch.autograd.gradcheck(batched, (q, scales), fast_mode=True)
+    assert torch.autograd.gradcheck(
+        lambda *x: batched.markers(x[0], x[1], bodies, x[2]), (q, scales, fixed), fast_mode=True
+    )
+    assert torch.autograd.gradcheck(
+        lambda *x: batched.markers(x[0], x[1], bodies, x[2]), (q, scales, moving), fast_mode=True
+    )
+    assert torch.autograd.gradcheck(batched.joint_centres, (q, scales), fast_mode=True)
+
+
+def test_second_derivatives(bsk24: SkeletonModel) -> None:
+    batched = TorchKinematics(bsk24, F64)
+    q, scales = (torch.tensor(x, requires_grad=True) for x in _draw(bsk24, 5, (1,)))
+    assert torch.autograd.gradgradcheck(lambda *x: batched(*x)[1][:, [4, 15]], (q, scales), fast_mode=True)
 
 
 def test_locations_per_sample_are_in_the_scaled_body_frames(bsk24: SkeletonModel) -> None:

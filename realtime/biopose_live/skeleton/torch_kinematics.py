@@ -4,7 +4,8 @@ The same mathematics as `kinematics` (OpenSim's CustomJoint and Model::scale), a
 angle about a fixed axis is ``A + cos B + sin C`` with constant matrices (Rodrigues), into which the fixed rotations on
 either side are folded; so all single rotations come out of one matrix product, joints of several axes multiply theirs,
 and the tree is walked one level of depth at a time. Origins need no walk: they are sums of joint offsets along the
-path to the ground. Functions other than straight lines cost only where a model has them.
+path to the ground. Functions other than straight lines cost only where a model has them. Inside, the poses are the
+last dimension: products of small matrices then run along long rows, several times faster than matrix by matrix.
 
 Dimensions: B bodies = J joints, Q coordinates, N poses (all leading dimensions together), K driven rotations,
 T driven translations, M markers. Ground is body -1.
@@ -20,6 +21,8 @@ from torch import Tensor, nn
 
 from .model import GROUND, Axis, FloatArray, Joint, SkeletonModel, rotation_about
 from .torch_functions import TorchFunctions
+from .torch_markers import attached_points
+from .torch_products import identity, product, turn
 
 _EYE = np.eye(3)
 
@@ -31,19 +34,19 @@ class TorchKinematics(nn.Module):
     ``dtype=torch.float64`` here instead of calling ``.double()`` afterwards.
     """
 
-    factor_constant: Tensor  # (K, 1, 9)
-    factor_wave: Tensor  # (K, 2, 9): the matrices that cosine and sine multiply
+    factor_constant: Tensor  # (K, 9, 1)
+    factor_wave: Tensor  # (K, 9, 2): the matrices that cosine and sine multiply
     by_level: Tensor  # (J,): place among joints sorted by their number of rotations, of each joint sorted by level
     by_body: Tensor  # (B,): place among joints sorted by level, of each body's joint
-    offset_still: Tensor  # (J, 1, 3): fixed part of the joint's place in its parent, m
+    offset_still: Tensor  # (J, 3, 1): fixed part of the joint's place in its parent, m
     offset_scaled: Tensor  # (J, 3, 3): part that the parent's scales multiply, m
     offset_parent: Tensor  # (J,): the parent body, 0 for the ground
     shift_joint: Tensor  # (T,): place, by level, of the joint of each driven translation
-    shift_axis: Tensor  # (T, 1, 3) in the parent body's frame
+    shift_axis: Tensor  # (T, 3, 1) in the parent body's frame
     shift_still: Tensor  # (T, 1): stretch that no scale changes
     shift_scaled: Tensor  # (T, 3, 1): stretch by the parent's scales
     shift_parent: Tensor  # (T,)
-    child_position: Tensor  # (J, 1, 3) in the child body's frame
+    child_position: Tensor  # (J, 3, 1) in the child body's frame
     child_body: Tensor  # (J,)
     path: Tensor  # (B, J): which joints lie between a body and the ground
     marker_location: Tensor  # (M, 3)
@@ -106,8 +109,8 @@ class TorchKinematics(nn.Module):
             for number in by_count[: self.rotation_counts[rank]]
         ]
         matrices = np.array([three for _, three in flat]).reshape(len(flat), 3, 9)
-        self._keep("factor_constant", matrices[:, :1], (len(flat), 1, 9))
-        self._keep("factor_wave", matrices[:, 1:], (len(flat), 2, 9))
+        self._keep("factor_constant", matrices[:, 0], (len(flat), 9, 1))
+        self._keep("factor_wave", matrices[:, 1:].transpose(0, 2, 1), (len(flat), 9, 2))
         turning = [axis for axis, _ in flat if axis is not None]
         self.still_joints = len(flat) > len(turning)
         # Joints that nothing turns come last among the first matrices; their angle is a row of zeros.
@@ -133,9 +136,9 @@ class TorchKinematics(nn.Module):
             if joint.parent == GROUND:
                 still[number] = own.sum(axis=1)
             else:
-                scaled[number] = own.T
+                scaled[number] = own
         parents = [max(joint.parent, 0) for joint in joints]
-        self._keep("offset_still", still, (count, 1, 3))
+        self._keep("offset_still", still, (count, 3, 1))
         self._keep("offset_scaled", scaled, (count, 3, 3))
         self._keep_index("offset_parent", parents)
         stretches = [joints[n].parent != GROUND and not axis.function.is_identity for n, axis in driven]
@@ -144,14 +147,14 @@ class TorchKinematics(nn.Module):
         self.shifts_stretch = any(stretches)
         directions = [joints[n].parent_frame.rotation @ axis.direction for n, axis in driven]
         self._keep_index("shift_joint", [n for n, _ in driven])
-        self._keep("shift_axis", directions, (len(driven), 1, 3))
+        self._keep("shift_axis", directions, (len(driven), 3, 1))
         self._keep("shift_still", [[float(not stretch)] for stretch in stretches], (len(driven), 1))
         squares = [axis.direction**2 * stretch for (_, axis), stretch in zip(driven, stretches, strict=True)]
         self._keep("shift_scaled", squares, (len(driven), 3, 1))
         self._keep_index("shift_parent", [parents[n] for n, _ in driven])
         positions = np.array([joint.child_frame.position for joint in joints])
         self.child_offsets = bool(np.any(positions != 0.0))
-        self._keep("child_position", positions, (count, 1, 3))
+        self._keep("child_position", positions, (count, 3, 1))
         self._keep_index("child_body", [joint.child for joint in joints])
 
     def _keep_couplers(self, model: SkeletonModel) -> None:
@@ -178,8 +181,8 @@ class TorchKinematics(nn.Module):
         batch, rows, stretch = self._flatten(q, scales)
         rotation, origin = self._pose(rows, stretch)
         return (
-            rotation.transpose(0, 1).reshape(*batch, self.bodies, 3, 3),
-            origin.transpose(0, 1).reshape(*batch, self.bodies, 3),
+            rotation.permute(3, 0, 1, 2).reshape(*batch, self.bodies, 3, 3),
+            origin.permute(2, 0, 1).reshape(*batch, self.bodies, 3),
         )
 
     def markers(
@@ -203,9 +206,9 @@ class TorchKinematics(nn.Module):
         batch, rows, stretch = self._flatten(q, scales)
         rotation, origin = self._pose(rows, stretch)
         if self.child_offsets:
-            local = self._child_offset(stretch).expand(-1, rows.shape[1], -1).index_select(0, self.by_body)
-            origin = origin + _turn(rotation, local)
-        return origin.transpose(0, 1).reshape(*batch, self.bodies, 3)
+            local = self._child_offset(stretch).expand(-1, -1, rows.shape[1]).index_select(0, self.by_body)
+            origin = origin + turn(rotation, local)
+        return origin.permute(2, 0, 1).reshape(*batch, self.bodies, 3)
 
     def place_markers(
         self,
@@ -222,8 +225,8 @@ class TorchKinematics(nn.Module):
                 f"rotations and origins have shapes {tuple(rotations.shape)} and {tuple(origins.shape)}, expected "
                 f"(..., {self.bodies}, 3, 3) and (..., {self.bodies}, 3)"
             )
-        rotation = rotations.reshape(-1, self.bodies, 3, 3).transpose(0, 1)
-        origin = origins.reshape(-1, self.bodies, 3).transpose(0, 1)
+        rotation = rotations.reshape(-1, self.bodies, 3, 3).permute(1, 2, 3, 0)
+        origin = origins.reshape(-1, self.bodies, 3).permute(1, 2, 0)
         stretch = None if scales is None else self._stretch(scales, batch)
         if marker_bodies is None:
             marker_bodies, locations = self.marker_bodies, self.marker_location
@@ -233,17 +236,17 @@ class TorchKinematics(nn.Module):
         if numbers.ndim != 1 or np.any(numbers < GROUND) or np.any(numbers >= self.bodies):
             raise ValueError(f"marker bodies must be a list of numbers from {GROUND} to {self.bodies - 1}")
         if np.any(numbers == GROUND):
-            poses = rotation.shape[1]
-            rotation = torch.cat([rotation, torch.eye(3).to(rotation).expand(1, poses, 3, 3)])
-            origin = torch.cat([origin, origin.new_zeros((1, poses, 3))])
+            poses = rotation.shape[-1]
+            rotation = torch.cat([rotation, identity(rotation, 1, poses)])
+            origin = torch.cat([origin, origin.new_zeros((1, 3, poses))])
             if stretch is not None:
-                stretch = torch.cat([stretch, stretch.new_ones((1, poses, 3))])
+                stretch = torch.cat([stretch, stretch.new_ones((1, 3, poses))])
             numbers = np.where(numbers == GROUND, self.bodies, numbers)
-        points = _attached(rotation, origin, stretch, numbers, locations, batch)
-        return points.transpose(0, 1).reshape(*batch, len(numbers), 3)
+        points = attached_points(rotation, origin, stretch, numbers, locations, batch)
+        return points.permute(2, 0, 1).reshape(*batch, len(numbers), 3)
 
     def _flatten(self, q: Tensor, scales: Tensor | None) -> tuple[Sequence[int], Tensor, Tensor | None]:
-        """The leading shape, ``q`` as (Q, N), scales as (B, N, 3)."""
+        """The leading shape, ``q`` as (Q, N), scales as (B, 3, N)."""
         if q.ndim < 1 or q.shape[-1] != self.coordinates:
             raise ValueError(f"q has shape {tuple(q.shape)}, expected (..., {self.coordinates})")
         self._check_kind("q", q)
@@ -253,7 +256,7 @@ class TorchKinematics(nn.Module):
         return batch, q.reshape(-1, self.coordinates).t(), self._stretch(scales, batch)
 
     def _stretch(self, scales: Tensor, batch: Sequence[int]) -> Tensor:
-        """Scales as (B, N, 3)."""
+        """Scales as (B, 3, N)."""
         self._check_kind("scales", scales)
         shape = (*batch, self.bodies, 3)
         try:
@@ -262,7 +265,7 @@ class TorchKinematics(nn.Module):
             raise ValueError(
                 f"scales have shape {tuple(scales.shape)}, expected {shape} or fewer leading ones"
             ) from None
-        return full.reshape(-1, self.bodies, 3).transpose(0, 1)
+        return full.reshape(-1, self.bodies, 3).permute(1, 2, 0)
 
     def _check_kind(self, name: str, tensor: Tensor) -> None:
         if tensor.dtype != self.path.dtype or tensor.device != self.path.device:
@@ -272,103 +275,67 @@ class TorchKinematics(nn.Module):
             )
 
     def _pose(self, q: Tensor, stretch: Tensor | None) -> tuple[Tensor, Tensor]:
-        """Rotations (B, N, 3, 3) and origins (B, N, 3) at ``q`` (Q, N) under ``stretch`` (B, N, 3)."""
+        """Rotations (B, 3, 3, N) and origins (B, 3, N) at ``q`` (Q, N) under ``stretch`` (B, 3, N)."""
         poses = q.shape[1]
         for number, functions in enumerate(self.couplings):
             q = q.index_copy(0, self.get_buffer(f"coupled{number}"), functions(q))
         local = self._local_rotations(q)
-        above: list[Tensor] = [torch.eye(3).to(local).expand(self.level_sizes[0], poses, 3, 3)]
+        above: list[Tensor] = [identity(local, self.level_sizes[0], poses)]
         levels: list[Tensor] = []
         for depth, own in enumerate(local.split(self.level_sizes)):
             if depth == 0:
                 levels.append(own)
                 continue
             above.append(levels[-1].index_select(0, self.get_buffer(f"up{depth}")))
-            levels.append(torch.matmul(above[-1], own))
+            levels.append(product(above[-1], own))
         rotation = torch.cat(levels)
-        offset = _turn(torch.cat(above), self._offsets(q, stretch))
+        offset = turn(torch.cat(above), self._offsets(q, stretch))
         if self.child_offsets:
-            offset = offset - _turn(rotation, self._child_offset(stretch))
-        origin = torch.matmul(self.path, offset.reshape(len(offset), -1)).reshape(self.bodies, poses, 3)
+            offset = offset - turn(rotation, self._child_offset(stretch))
+        origin = torch.matmul(self.path, offset.reshape(self.bodies, 3 * poses)).reshape(self.bodies, 3, poses)
         return rotation.index_select(0, self.by_body), origin
 
     def _local_rotations(self, q: Tensor) -> Tensor:
-        """Rotation (J, N, 3, 3) of each joint's child in its parent, joints sorted by level."""
+        """Rotation (J, 3, 3, N) of each joint's child in its parent, joints sorted by level."""
         poses = q.shape[1]
         angle = self.angles(q)
         if self.still_joints:
             angle = torch.cat([angle, angle.new_zeros((1, poses))]).index_select(0, self.get_buffer("angle_row"))
-        wave = torch.stack([angle.cos(), angle.sin()], dim=-1)
-        factor = torch.baddbmm(self.factor_constant, wave, self.factor_wave).reshape(-1, poses, 3, 3)
+        wave = torch.stack([angle.cos(), angle.sin()], dim=1)
+        factor = torch.baddbmm(self.factor_constant, self.factor_wave, wave).reshape(-1, 3, 3, poses)
         all_joints, two_axes, three_axes = self.rotation_counts
         first, second, third = factor.split([all_joints, two_axes, three_axes])
         parts = [first]
         if two_axes:
             start, rest = first.split([two_axes, all_joints - two_axes])
-            product = torch.matmul(start, second)
-            parts = [product, rest]
+            both = product(start, second)
+            parts = [both, rest]
             if three_axes:
-                start, middle = product.split([three_axes, two_axes - three_axes])
-                parts = [torch.matmul(start, third), middle, rest]
+                start, middle = both.split([three_axes, two_axes - three_axes])
+                parts = [product(start, third), middle, rest]
         return torch.cat(parts).index_select(0, self.by_level)
 
     def _offsets(self, q: Tensor, stretch: Tensor | None) -> Tensor:
-        """Place (J, N, 3) m of each joint in its parent body's frame, joints sorted by level."""
+        """Place (J, 3, N) m of each joint in its parent body's frame, joints sorted by level."""
         poses = q.shape[1]
         if stretch is None:
-            offset = self.offset_still + self.offset_scaled.sum(dim=1, keepdim=True)
-            offset = offset.expand(-1, poses, -1)
+            offset = self.offset_still + self.offset_scaled.sum(dim=2, keepdim=True)
+            offset = offset.expand(-1, -1, poses)
         else:
-            offset = torch.baddbmm(self.offset_still, stretch.index_select(0, self.offset_parent), self.offset_scaled)
+            offset = torch.baddbmm(self.offset_still, self.offset_scaled, stretch.index_select(0, self.offset_parent))
         if not self.shift_count:
             return offset
         amount = self.shifts(q)
         if stretch is not None and self.shifts_stretch:
-            along = torch.bmm(stretch.index_select(0, self.shift_parent), self.shift_scaled).squeeze(-1)
+            along = (stretch.index_select(0, self.shift_parent) * self.shift_scaled).sum(dim=1)
             amount = amount * (along + self.shift_still)
-        return offset.index_add(0, self.shift_joint, amount[..., None] * self.shift_axis)
+        return offset.index_add(0, self.shift_joint, amount[:, None] * self.shift_axis)
 
     def _child_offset(self, stretch: Tensor | None) -> Tensor:
-        """Place (J, N or 1, 3) m of each joint in its child body's frame, joints sorted by level."""
+        """Place (J, 3, N or 1) m of each joint in its child body's frame, joints sorted by level."""
         if stretch is None:
             return self.child_position
         return self.child_position * stretch.index_select(0, self.child_body)
-
-
-def _turn(rotation: Tensor, vector: Tensor) -> Tensor:
-    return torch.matmul(rotation, vector[..., None]).squeeze(-1)
-
-
-def _attached(
-    rotation: Tensor,
-    origin: Tensor,
-    stretch: Tensor | None,
-    numbers: np.ndarray,
-    locations: Tensor,
-    batch: Sequence[int],
-) -> Tensor:
-    """Points (M, N, 3) fixed to bodies ``numbers`` (M,), bodies first as in `TorchKinematics._pose`."""
-    bodies, poses = rotation.shape[:2]
-    count = len(numbers)
-    if tuple(locations.shape[-2:]) != (count, 3):
-        raise ValueError(f"locations have shape {tuple(locations.shape)}, expected (..., {count}, 3)")
-    if count == 0:
-        return rotation.new_zeros((0, poses, 3))
-    seats, seat_of = _seats(numbers, bodies)
-    width = seats.shape[1]
-    seat = torch.from_numpy(seats.ravel()).to(rotation.device)
-    if locations.ndim == 2:
-        # One product per body over all poses: stretch the rotation's columns instead of every marker.
-        turned = rotation if stretch is None else rotation * stretch[:, :, None, :]
-        local = locations.to(rotation).index_select(0, seat).reshape(bodies, width, 3)
-        placed = torch.bmm(turned.reshape(bodies, poses * 3, 3), local.transpose(1, 2))
-        placed = placed.reshape(bodies, poses, 3, width).permute(0, 3, 1, 2)
-    else:
-        rows = locations.expand(*batch, count, 3).reshape(poses, count, 3).transpose(0, 1)
-        local = rows.index_select(0, seat).reshape(bodies, width, poses, 3)
-        placed = torch.matmul(local.transpose(1, 2), rotation.transpose(-1, -2)).transpose(1, 2)
-    points = placed + origin[:, None]
-    return points.reshape(-1, poses, 3).index_select(0, torch.from_numpy(seat_of).to(rotation.device))
 
 
 def _levels(model: SkeletonModel) -> list[list[int]]:
@@ -415,20 +382,3 @@ def _still_matrices(joint: Joint) -> FloatArray:
     for axis in joint.axes[:3]:
         rotation = rotation @ rotation_about(axis.direction, axis.function.value(0.0))
     return np.stack([rotation @ joint.child_frame.rotation.T, np.zeros((3, 3)), np.zeros((3, 3))])
-
-
-def _seats(numbers: np.ndarray, bodies: int) -> tuple[np.ndarray, np.ndarray]:
-    """Markers laid out by body: marker in each seat (bodies, widest), and the flat seat of each marker (M,).
-
-    Empty seats repeat marker 0; nothing reads them.
-    """
-    counts = np.bincount(numbers, minlength=bodies)
-    width = int(counts.max())
-    seats = np.zeros((bodies, width), np.int64)
-    seat_of = np.empty(len(numbers), np.int64)
-    used = np.zeros(bodies, np.int64)
-    for marker, body in enumerate(numbers):
-        seats[body, used[body]] = marker
-        seat_of[marker] = body * width + used[body]
-        used[body] += 1
-    return seats, seat_of
