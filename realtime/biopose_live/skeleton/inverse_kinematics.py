@@ -121,8 +121,10 @@ class InverseKinematics:
             DAMPING,
         )
         total = float(np.sum(marker_weights))
-        information = np.zeros((len(q), len(q)))
-        information[np.ix_(self.free, self.free)] = matrix
+        information = matrix
+        if len(self.free) < len(q):
+            information = np.zeros((len(q), len(q)))
+            information[np.ix_(self.free, self.free)] = matrix
         return IKResult(q, float(np.sqrt(cost / total)) if total > 0.0 else float("nan"), int(steps), information)
 
     def fit_from_any_pose(
