@@ -1,6 +1,7 @@
 """Generates ``bsk24.osim``, the project's own 24-body skeleton, from the table of published facts in `bsk24_table`.
 
-``python -m biopose_live.skeleton.bsk24 --out FILE [--height M] [--mass KG]``
+``python -m biopose_live.skeleton.bsk24 --out FILE [--height M] [--mass KG]`` writes the model;
+``--angles docs/angles.md`` writes what its angles mean.
 
 At the zero pose every body frame is aligned with the ground frame (x forward, y up, z right): the subject stands
 upright, arms hanging, palms forward. Origins: pelvis at mid-ASIS, femur at the hip centre, tibia at the knee centre,
@@ -14,6 +15,8 @@ from __future__ import annotations
 import argparse
 import math
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.resources import files
 from pathlib import Path
 
@@ -21,6 +24,7 @@ import numpy as np
 
 from biopose_live.errors import EXIT_SINK, EXIT_USAGE, UserError
 
+from .bsk24_angles import angles_document
 from .bsk24_table import ANKLE_HEIGHT, HEIGHT, JOINTS, LANDMARKS, MASS, MASSES, JointRow, Rotation, hip_centre
 from .functions import IDENTITY, ZERO
 from .model import GROUND, Axis, Body, Coordinate, FloatArray, Frame, Joint, Marker, SkeletonModel, complete_rotations
@@ -143,23 +147,38 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m biopose_live.skeleton.bsk24", description="Write the 24-body skeleton as an OpenSim 4 model."
     )
-    parser.add_argument("--out", type=Path, required=True, help="file to write, for example bsk24.osim")
+    parser.add_argument("--out", type=Path, help="model file to write, for example bsk24.osim")
     parser.add_argument("--height", type=float, default=HEIGHT, help=f"stature in metres (default {HEIGHT})")
     parser.add_argument("--mass", type=float, default=MASS, help=f"body mass in kilograms (default {MASS:g})")
+    parser.add_argument("--angles", type=Path, help="document on the meaning of the angles to write (Markdown)")
     options = parser.parse_args(arguments)
+    if options.out is None and options.angles is None:
+        parser.error("nothing to write: give --out FILE for the model, or --angles FILE for the document")
     try:
-        model = build_bsk24(options.height, options.mass)
-        try:
-            write_osim(model, options.out, NOTE)
-        except OSError as error:
-            raise UserError(
-                f"Cannot write {options.out}: {error.strerror or error}; choose another file.", EXIT_SINK
-            ) from None
+        if options.out is not None:
+            model = build_bsk24(options.height, options.mass)
+            with _writable(options.out):
+                write_osim(model, options.out, NOTE)
+            print(
+                f"{options.out}: {len(model.bodies)} bodies, {len(model.coordinates)} coordinates, {options.height:g} m"
+            )
+        if options.angles is not None:
+            with _writable(options.angles):
+                options.angles.write_text(angles_document(), encoding="utf-8")
+            print(f"{options.angles}: what the angles mean")
     except UserError as error:
         print(error, file=sys.stderr)
         return error.exit_code
-    print(f"{options.out}: {len(model.bodies)} bodies, {len(model.coordinates)} coordinates, {options.height:g} m")
     return 0
+
+
+@contextmanager
+def _writable(path: Path) -> Iterator[None]:
+    """Turns a failure to write ``path`` into one sentence."""
+    try:
+        yield
+    except OSError as error:
+        raise UserError(f"Cannot write {path}: {error.strerror or error}; choose another file.", EXIT_SINK) from None
 
 
 if __name__ == "__main__":
