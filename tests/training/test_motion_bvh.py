@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -129,6 +131,21 @@ def test_a_clip_without_a_t_pose_takes_that_of_its_rig() -> None:
         (lambda t: t[: t.index("End Site")], "end of the file"),
         (lambda t: "", "end of the file"),
         (lambda t: t.replace("OFFSET 0 -41 0", "OFFSET 0 41 0"), "pose"),
+        (
+            lambda t: t.replace("LeftFoot", "LeftLeg"),
+            'a joint name that was not there before at word .* found "LeftLeg"',
+        ),
+        (lambda t: t.replace("OFFSET 9 -5 0", "OFFSET 9 1e300 0"), 'ten million .*found "1e300"'),
+        (lambda t: t.replace("OFFSET 9 -5 0", "OFFSET 9 1_0 0"), 'ten million .*found "1_0"'),
+        (lambda t: t.replace("OFFSET 9 -5 0", "OFFSET 9 \u0663 0"), "ten million"),
+        (lambda t: t.replace("Frames: 4", "Frames: 999999999"), "999999999 frames"),
+        (lambda t: t.replace("Frames: 4", "Frames: 9999999999"), "a whole number"),
+        (lambda t: t.replace("Frames: 4", "Frames: -4"), "a whole number"),
+        (lambda t: t.replace("CHANNELS 3", "CHANNELS 999999999", 1), "six position and rotation channels"),
+        (lambda t: t.replace("CHANNELS 3 Zrotation", "CHANNELS 3 Wrotation", 1), "channels"),
+        (lambda t: t.replace("JOINT", "ROOT", 1), "ROOT, JOINT, CHANNELS"),
+        (lambda t: t.rstrip() + " x\n", 'a number up to ten million .motion. at word .* found "x"'),
+        (lambda t: t.replace("End Site", "End \x07", 1).replace("MOTION", "\x07", 1), 'found "\\?"'),
     ],
 )
 def test_a_damaged_file_is_refused_in_one_sentence(spoil, word) -> None:  # type: ignore[no-untyped-def]
@@ -181,3 +198,67 @@ def test_a_patched_file_is_read_or_refused(at: int, cut: int, patch: str) -> Non
     except UserError:
         return
     assert np.isfinite(motion.rotations).all()
+
+
+def test_the_word_that_is_no_number_is_the_one_that_is_named() -> None:
+    whole = text(random_frames())
+    words = whole.split()
+    place = len(words) - 17
+    words[place] = "oops"
+    with pytest.raises(UserError, match=f'at word {place + 1}, found "oops"'):
+        bvh.parse(" ".join(words), "clip.bvh")
+
+
+def test_a_long_motion_is_read_in_pieces_as_a_short_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = text(random_frames())
+    expected = bvh.parse(whole, "clip")[1]
+    for piece in (1, 7, 100):
+        monkeypatch.setattr(bvh, "_PIECE", piece)
+        np.testing.assert_array_equal(bvh.parse(whole, "clip")[1], expected)
+
+
+def nested(depth: int, inner: str = "") -> str:
+    joints = "".join(f"{'JOINT' if n else 'ROOT'} j{n} {{ OFFSET 0 1 0 " for n in range(depth))
+    return f"HIERARCHY {joints} {inner} {'}' * 1}{' }' * (depth - 1)} MOTION"
+
+
+def test_deep_nesting_is_refused_and_no_crash() -> None:
+    with pytest.raises(UserError, match="at most 1024 joints"):
+        bvh.read(nested(100_000), "deep", "someone")
+
+
+def test_few_channels_of_many_joints_and_frames_do_not_fill_the_memory() -> None:
+    """1,000 joints, one of which turns, for 50,000 frames: 150 kB of text, 3.6 GB of rotation matrices."""
+    whole = f"{nested(1000, 'CHANNELS 1 Xrotation')} Frames: 50000 Frame Time: 0.01 {'0 ' * 50_000}"
+    tracemalloc.start()
+    try:
+        with pytest.raises(UserError, match="50000 frames of 1000 joints are more than fit into memory"):
+            bvh.read(whole, "wide", "someone")
+        assert tracemalloc.get_traced_memory()[1] < 100 * len(whole)
+    finally:
+        tracemalloc.stop()
+
+
+PIECES = st.one_of(
+    st.text(max_size=8),
+    st.sampled_from(["{", "}", "nan", "inf", "1e999", "999999999", "-1", "JOINT a {", "End Site {", "\x00", "MOTION"]),
+)
+SMALL = text(random_frames(2))
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(st.tuples(st.integers(0, len(SMALL)), st.integers(0, 200), PIECES), min_size=1, max_size=5))
+def test_a_mutated_file_is_read_or_refused_in_one_sentence(changes: list[tuple[int, int, str]]) -> None:
+    whole = SMALL
+    for at, cut, piece in changes:
+        whole = whole[:at] + piece + whole[at + cut :]
+    try:
+        motion = bvh.read(whole, "fuzz", "someone")
+    except UserError as error:
+        sentence = str(error)
+    else:
+        sentence = ""
+        assert np.isfinite(motion.rotations).all()
+        assert np.isfinite(motion.positions).all()
+    assert "\n" not in sentence
+    assert len(sentence) < 300

@@ -8,6 +8,7 @@ the motion; else the T-pose of another clip of the same rig, where the caller kn
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,6 +20,12 @@ from biopose_live.training.motion.rotation import Array, axis_rotation
 
 _CHANNELS = {f"{axis}{kind}" for axis in "XYZ" for kind in ("position", "rotation")}
 MAX_JOINTS = 1024
+MAX_VALUE = 1e7  # in the file's unit or degrees; more is no person's motion, and would overflow further on
+MAX_POSES = 10_000_000  # joints times frames: what fits into memory when every joint is posed
+
+_WORD, _BLANK = re.compile(r"\S+"), re.compile(r"\s")
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,4})?", re.ASCII)
+_PIECE = 1 << 20  # characters
 
 # Character Creator conversions of the CMU library carry over its zero pose, whose face is lifted; the library's own
 # T-pose, which looks ahead, is this much (radians) further down (see `amc.T_POSE`).
@@ -36,52 +43,81 @@ class Skeleton:
 
 
 class _Tokens:
-    """Walks a BVH file's words and says where and what went wrong in one sentence."""
+    """Walks a BVH file's words, none held but the next, and says where and what went wrong in one sentence."""
 
     def __init__(self, text: str, name: str) -> None:
-        self.words = text.split()
-        self.at = 0
+        self.text = text
+        self.at = 0  # words taken
         self.name = name
+        self._words = _WORD.finditer(text)
+        self._next = next(self._words, None)
 
-    def fail(self, wanted: str) -> UserError:
-        found = f'"{self.words[self.at][:40]}"' if self.at < len(self.words) else "the end of the file"
+    def fail(self, wanted: str, found: str | None = None, at: int | None = None) -> UserError:
+        word = (self.peek() if found is None else found)[:40]
+        shown = "".join(character if character.isprintable() else "?" for character in word)
+        what = f'"{shown}"' if word else "the end of the file"
+        place = (self.at if at is None else at) + 1
         return UserError(
-            f"{self.name}: not a readable BVH file: expected {wanted} at word {self.at + 1}, found {found}; "
+            f"{self.name}: not a readable BVH file: expected {wanted} at word {place}, found {what}; "
             "export it again as BVH.",
             EXIT_SOURCE,
         )
 
     def peek(self) -> str:
-        return self.words[self.at] if self.at < len(self.words) else ""
+        return "" if self._next is None else self._next[0]
 
     def take(self, wanted: str | None = None) -> str:
         word = self.peek()
         if not word or (wanted is not None and word.upper() != wanted.upper()):
             raise self.fail(f'"{wanted}"' if wanted else "a word")
+        self._next = next(self._words, None)
         self.at += 1
         return word
 
     def numbers(self, count: int, what: str) -> Array:
-        part = self.words[self.at : self.at + count]
-        try:
-            values = np.array(part, dtype=np.float64)
-        except ValueError:
-            raise self.fail(f"{count} numbers ({what})") from None
-        if len(part) != count or not np.isfinite(values).all():
-            raise self.fail(f"{count} finite numbers ({what})")
-        self.at += count
+        values = np.empty(count)
+        for number in range(count):
+            values[number] = self._values([self.peek()], what)[0]
+            self.take()
         return values
 
     def integer(self, what: str) -> int:
         word = self.peek()
         if not word.isascii() or not word.isdigit() or len(word) > 9:
             raise self.fail(f"a whole number ({what})")
-        self.at += 1
+        self.take()
         return int(word)
+
+    def rest(self, what: str) -> Array:
+        """Every number that is left, read piece by piece: a list of all words would take ten times the file's size."""
+        parts = [np.empty(0)]
+        start = len(self.text) if self._next is None else self._next.start()
+        while start < len(self.text):
+            blank = _BLANK.search(self.text, min(start + _PIECE, len(self.text)))
+            end = len(self.text) if blank is None else blank.start()
+            parts.append(self._values(self.text[start:end].split(), what))
+            self.at += len(parts[-1])
+            start = end
+        return np.concatenate(parts)
+
+    def _values(self, words: list[str], what: str) -> Array:
+        try:
+            values = np.array(words, dtype=np.float64)
+        except ValueError:
+            values = np.full(len(words), np.nan)
+        joined = "".join(words)
+        # Python's numbers include 1_0 and other scripts' digits; a file's do not.
+        if joined.isascii() and "_" not in joined and (np.abs(values) <= MAX_VALUE).all():
+            return values
+        for number, word in enumerate(words):
+            if not _NUMBER.fullmatch(word) or abs(float(word)) > MAX_VALUE:
+                raise self.fail(f"a number up to ten million ({what})", word, self.at + number)
+        return np.array(words, dtype=np.float64)
 
 
 def _hierarchy(tokens: _Tokens) -> Skeleton:
     names: list[str] = []
+    known: set[str] = set()
     parents: list[int] = []
     offsets: list[Array] = []
     channels: list[tuple[str, ...]] = []
@@ -93,6 +129,9 @@ def _hierarchy(tokens: _Tokens) -> Skeleton:
             if len(names) >= MAX_JOINTS or (word == "ROOT" and names) or (open_joints and open_joints[-1] < 0):
                 raise tokens.fail("one root and at most 1024 joints, none inside an end site")
             tokens.take()
+            if tokens.peek() in known:
+                raise tokens.fail("a joint name that was not there before")
+            known.add(tokens.peek())
             names.append(tokens.take())
             parents.append(open_joints[-1] if open_joints else -1)
             tokens.take("{")
@@ -137,17 +176,23 @@ def parse(text: str, name: str) -> tuple[Skeleton, Array, float]:
     tokens.take("Time:")
     interval = float(tokens.numbers(1, "frame time")[0])
     if not 1e-4 <= interval <= 10:
-        tokens.at -= 1
-        raise tokens.fail("a frame time between 0.0001 and 10 seconds")
+        raise tokens.fail("a frame time between 0.0001 and 10 seconds", f"{interval:g}", tokens.at - 1)
     width = sum(len(listed) for listed in skeleton.channels)
-    left = len(tokens.words) - tokens.at
+    values = tokens.rest("motion")
+    left = len(values)
     if frames < 1 or width < 1 or left != frames * width:
         raise UserError(
             f"{name}: the BVH file announces {frames} frames of {width} channels but holds {left} numbers; "
             "it was cut short or damaged: fetch it again.",
             EXIT_SOURCE,
         )
-    return skeleton, tokens.numbers(left, "motion").reshape(frames, width), 1 / interval
+    if frames * len(skeleton.names) > MAX_POSES:
+        raise UserError(
+            f"{name}: {frames} frames of {len(skeleton.names)} joints are more than fit into memory at once "
+            f"({MAX_POSES:,} joint poses): cut the clip into shorter ones.",
+            EXIT_SOURCE,
+        )
+    return skeleton, values.reshape(frames, width), 1 / interval
 
 
 def pose(skeleton: Skeleton, values: Array) -> tuple[Array, Array]:
