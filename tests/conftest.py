@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,6 +17,10 @@ from biopose_live.mqhmr.landmarks import Landmarks
 from biopose_live.mqhmr.lifter import Lifter
 from biopose_live.skeleton.bsk24 import load_bsk24
 from biopose_live.skeleton.model import SkeletonModel
+from biopose_live.skeleton.osim_writer import write_osim
+
+sys.path.insert(0, str(Path(__file__).parent))
+from other_skeleton import build as build_other
 
 
 @pytest.fixture(scope="session")
@@ -25,6 +31,17 @@ def body() -> BodyModel:
 @pytest.fixture(scope="session")
 def skeleton() -> SkeletonModel:
     return load_bsk24()
+
+
+@pytest.fixture(scope="session")
+def other_skeleton(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An OpenSim file unlike `bsk24`: see `other_skeleton.build`."""
+    path = tmp_path_factory.mktemp("skeleton") / "other.osim"
+    write_osim(build_other(), path)
+    # What a musculoskeletal model holds besides and the program passes over.
+    muscle = '<ForceSet name="forceset"><objects><Thelen2003Muscle name="soleus_r"/></objects></ForceSet>'
+    path.write_text(path.read_text().replace("</Model>", f"{muscle}</Model>"))
+    return path
 
 
 @pytest.fixture(scope="session")

@@ -17,6 +17,8 @@ DetectorModel = Literal["lite", "full", "heavy"]
 Kinematics = Literal["ik"]
 
 DEFAULT_FOV_DEG = 64.0  # along the longer image side: the middle of webcams (60-78) and phone video modes (58-70)
+HEIGHTS = (1.2, 2.3)  # m; the body is an adult's
+MASSES_KG = (25.0, 300.0)
 
 
 def option(default: Any, text: str, group: str = "run") -> Any:
@@ -35,6 +37,7 @@ class Settings:
     duration: float | None = option(None, "stop after this many seconds of video", "source")
 
     height: float | None = option(None, "subject's height, m: sets the scale of all lengths", "subject")
+    mass: float | None = option(None, "subject's mass, kg: the masses of the recorded skeleton add up to it", "subject")
     max_people: int = option(1, "how many people to track", "subject")
 
     fov: float | None = option(None, f"field of view along the longer side, degrees ({DEFAULT_FOV_DEG:g})", "view")
@@ -47,6 +50,7 @@ class Settings:
     refine_iterations: int = option(2, "2D-informed refinement steps per frame, exactly this many; 0 = off", "models")
     kinematics: Kinematics = option("ik", "how joint angles come from virtual markers", "models")
     body: Path | None = option(None, "your own SMPL file (.npz or .pkl) instead of the embedded body", "models")
+    skeleton: Path | None = option(None, "your own OpenSim model (.osim) instead of the embedded skeleton", "models")
     device: Device = option("auto", "where the networks run", "models")
 
     publish: str = option("tcp://127.0.0.1:5556", "ZeroMQ PUB address, or off", "output")
@@ -67,9 +71,12 @@ class Settings:
             raise UserError(
                 f"--every-frame works on files, the source is --{sources[0]}: drop one of the two.", EXIT_USAGE
             )
+        if self.height is not None and 100.0 <= self.height <= 250.0:
+            raise UserError(f"--height is in metres: for {self.height:g} cm give {self.height / 100.0:g}.", EXIT_USAGE)
         for name, low, high, unit in (
             ("duration", 0.0, None, "s"),
-            ("height", 0.5, 2.5, "m"),
+            ("height", *HEIGHTS, "m"),
+            ("mass", *MASSES_KG, "kg"),
             ("fov", 10.0, 170.0, "degrees"),
             ("camera_pitch", -90.0, 90.0, "degrees"),
             ("max_people", 1, 16, ""),

@@ -8,6 +8,7 @@ from scipy.spatial.transform import Rotation
 
 from biopose_live.body.model import BodyModel
 from biopose_live.neurik.calibration import BODY_TO_GROUND, CENTRES, Calibration, Calibrator
+from biopose_live.neurik.kinematic_track import KinematicTrack
 from biopose_live.skeleton.inverse_kinematics import InverseKinematics
 from biopose_live.skeleton.kinematics import Kinematics
 from biopose_live.skeleton.model import SkeletonModel
@@ -190,3 +191,124 @@ def test_a_forearm_turned_about_itself_is_pronation_not_flexion(
     change = np.degrees(after - before)
     assert abs(change[skeleton.coordinate_names.index(f"pro_sup_{side[0]}")]) == pytest.approx(40.0, abs=6.0)
     assert abs(change[skeleton.coordinate_names.index(f"elbow_flex_{side[0]}")]) < 6.0
+
+
+# --- a small change of the shape is a small change of the skeleton ------------------------------------------------
+
+
+@pytest.mark.parametrize("seed", [4, 6, 12])
+def test_the_skeleton_follows_the_shape_without_jumps(calibrator: Calibrator, seed: int) -> None:
+    """Along a line of shapes every step is about as large as its neighbours; a search on a grid would show as a jump
+    of a millimetre in the forearm's markers."""
+    rng = np.random.default_rng(seed)
+    start, direction = rng.normal(size=10), rng.normal(size=10)
+    direction /= np.linalg.norm(direction)
+    line = [calibrator(start + t * direction) for t in np.linspace(-1.5, 1.5, 41)]
+    for values, unit in (
+        (np.array([person.scales for person in line]), 1.0),
+        (np.array([person.marker_locations for person in line]), 1e3),
+    ):
+        step = np.abs(np.diff(values, axis=0)).max() * unit
+        bend = np.abs(np.diff(values, 2, axis=0)).max() * unit
+        assert step > 1e-4
+        assert bend < 0.02 * step
+
+
+def test_rounding_of_the_shape_stays_rounding(calibrator: Calibrator) -> None:
+    rng = np.random.default_rng(4)
+    for _ in range(10):
+        betas = rng.normal(size=10)
+        here, there = calibrator(betas), calibrator(betas + 1e-9 * rng.normal(size=10))
+        assert np.abs(here.scales - there.scales).max() < 1e-8
+        assert np.abs(here.marker_locations - there.marker_locations).max() < 1e-8
+
+
+@pytest.mark.parametrize("side", ["l", "r"])
+def test_the_forearms_turn_is_the_best_there_is(
+    body: BodyModel, skeleton: SkeletonModel, calibrator: Calibrator, side: str
+) -> None:
+    """Against a search by SciPy for the angle that brings the styloids' directions together."""
+    from scipy.optimize import minimize_scalar
+
+    kinematics = Kinematics(skeleton)
+    betas = np.random.default_rng(5).normal(size=10)
+    _, markers, _ = body.pose_markers(calibrator.standing_pose(betas), betas, np.zeros(3))
+    points = dict(zip(body.marker_names, ground(markers), strict=True))
+    radial, ulnar = (skeleton.marker_names.index(f"{side.upper()}{name}") for name in ("RAD", "ULN"))
+    wanted = points[f"{side.upper()}RAD"] - points[f"{side.upper()}ULN"]
+    coordinate = skeleton.coordinate_index(f"pro_sup_{side}")
+
+    def away(angle: float) -> float:
+        q = np.zeros(len(skeleton.coordinates))
+        q[coordinate] = angle
+        places = kinematics.markers(q)
+        line = places[radial] - places[ulnar]
+        return -float(line @ wanted / np.linalg.norm(line) / np.linalg.norm(wanted))
+
+    best = minimize_scalar(away, bounds=(-np.pi, np.pi), method="bounded", options={"xatol": 1e-9}).x
+    assert calibrator._forearm_turn(points, side, coordinate) == pytest.approx(best, abs=1e-4)
+
+
+# --- the zero of the angles is a definition: docs/zero_pose.md -----------------------------------------------------
+
+ZERO_ANGLES = (
+    "pelvis_tilt",
+    "hip_flexion_r",
+    "hip_flexion_l",
+    "trunk",
+    "knee_angle_r",
+    "knee_angle_l",
+    "ankle_angle_r",
+)
+
+
+def read(model: SkeletonModel, calibrator: Calibrator, body: BodyModel, pose: np.ndarray, betas: np.ndarray) -> dict:
+    """-> degrees, by name; `trunk` is lumbar and thorax extension together, against the pelvis."""
+    _, markers, _ = body.pose_markers(pose, betas, np.zeros(3))
+    track = KinematicTrack(model, calibrator)
+    for frame in range(8):
+        solved = track.update(frame / 30, ground(markers), betas, True)
+    angles = dict(zip(model.coordinate_names, np.degrees(solved.q), strict=True))
+    return angles | {"trunk": angles["lumbar_extension"] + angles["thorax_extension"]}
+
+
+@pytest.fixture(scope="module")
+def crowd() -> list[np.ndarray]:
+    return list(np.random.default_rng(11).normal(size=(25, 10)))
+
+
+@pytest.mark.parametrize("number", range(0, 25, 5))
+def test_the_anatomical_position_reads_zero_for_every_shape(
+    body: BodyModel, skeleton: SkeletonModel, calibrator: Calibrator, crowd: list[np.ndarray], number: int
+) -> None:
+    betas = crowd[number]
+    angles = read(skeleton, calibrator, body, calibrator.standing_pose(betas), betas)
+    for name in ZERO_ANGLES:
+        assert abs(angles[name]) < 0.5, name
+
+
+def test_the_bodys_own_upright_pose_reads_nearly_zero(
+    body: BodyModel, skeleton: SkeletonModel, calibrator: Calibrator, crowd: list[np.ndarray]
+) -> None:
+    """The rest pose of the body file is an upright person whom nobody here posed: a zero that were wrong by a
+    convention (5 to 20 degrees) would show."""
+    rest = np.tile(np.eye(3), (24, 1, 1))
+    found = [read(skeleton, calibrator, body, rest, betas) for betas in crowd]
+    for name, mean in (("pelvis_tilt", 3.0), ("trunk", 4.0), ("hip_flexion_r", 5.0), ("knee_angle_r", 2.0),
+                       ("ankle_angle_r", 4.5)):  # fmt: skip
+        assert abs(np.mean([angles[name] for angles in found])) < mean, name
+
+
+def test_a_change_of_shape_alone_hardly_moves_the_zero(
+    body: BodyModel, skeleton: SkeletonModel, calibrator: Calibrator, crowd: list[np.ndarray]
+) -> None:
+    """One body pose, 25 shapes: what the skin's landmarks and the bones' directions leave."""
+    pose = calibrator.standing_pose(np.zeros(10))
+    for joint, bend in ((1, -0.6), (2, -0.6), (4, 1.0), (5, 1.0)):
+        pose[joint] = Rotation.from_rotvec([bend, 0, 0]).as_matrix() @ pose[joint]
+    mean = read(skeleton, calibrator, body, pose, np.zeros(10))
+    found = [read(skeleton, calibrator, body, pose, betas) for betas in crowd]
+    for name in ZERO_ANGLES:
+        off = np.array([angles[name] - mean[name] for angles in found])
+        assert off.std() < 1.6, name
+        assert np.abs(off).max() < 4.5, name

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from biopose_live.neurik.calibration import Calibration, Calibrator
 from biopose_live.skeleton.inverse_kinematics import IKResult, InverseKinematics
 from biopose_live.skeleton.kinematics import Kinematics
-from biopose_live.skeleton.model import SkeletonModel
+from biopose_live.skeleton.model import GROUND, SkeletonModel
 
 Floats = NDArray[np.float64]
 
@@ -32,6 +32,7 @@ ARM_COORDINATES = (
     "arm_flex", "arm_add", "arm_rot", "elbow_flex", "pro_sup", "wrist_flex", "wrist_dev",
     "scapula_abduction", "scapula_elevation", "scapula_upward_rot",
 )  # fmt: skip
+ARM_NEEDED = 4
 ARM_STARTS = tuple(
     (math.radians(flexion), math.radians(adduction))
     for flexion, adduction in ((0, -20), (90, 0), (0, -90), (150, 0), (90, -60), (-40, -20))
@@ -48,6 +49,35 @@ SHARED_SIGMA = {
     "subtalar": math.radians(8.0),
     "mtp": math.radians(12.0),
 }
+
+
+# In other people's models, also every coordinate that nothing else holds: one that no marker moves (a neck without a
+# head, a knee that may slide) stays where the anatomical position has it.
+OTHER_SIGMA = math.radians(180.0)  # so weak that one which markers do see is not moved by it
+OTHER_SIGMA_M = 0.005
+
+
+def pulls(model: SkeletonModel, general: bool) -> Floats:
+    """-> (Q,) weights, beside a marker's weight of one, of the pull towards the anatomical position."""
+    pull = np.zeros(len(model.coordinates))
+    for number, coordinate in enumerate(model.coordinates):
+        for start, sigma in SHARED_SIGMA.items():
+            if coordinate.name.startswith(start):
+                pull[number] = (MARKER_SIGMA_M / sigma) ** 2
+        if general and pull[number] == 0.0 and model.joints[coordinate.joint].parent != GROUND:
+            pull[number] = (MARKER_SIGMA_M / (OTHER_SIGMA if coordinate.rotational else OTHER_SIGMA_M)) ** 2
+    return pull
+
+
+def arms(model: SkeletonModel) -> list[NDArray[np.int64]]:
+    """-> for each arm that has them, the numbers of `ARM_COORDINATES`; those of the shoulder and elbow come first."""
+    names = model.coordinate_names
+    found = []
+    for side in "rl":
+        own = [f"{coordinate}_{side}" for coordinate in ARM_COORDINATES]
+        if all(name in names for name in own[:ARM_NEEDED]):
+            found.append(np.array([names.index(name) for name in own if name in names], np.int64))
+    return found
 
 
 @dataclass(slots=True)
@@ -73,16 +103,11 @@ class KinematicTrack:
         self._t_calibrated = -math.inf
         self._settled = False
         self._q: Floats | None = None
-        self._pull = np.zeros(len(model.coordinates))
-        for number, name in enumerate(model.coordinate_names):
-            for start, sigma in SHARED_SIGMA.items():
-                if name.startswith(start):
-                    self._pull[number] = (MARKER_SIGMA_M / sigma) ** 2
-        self._rest = np.zeros(len(model.coordinates))
-        names = model.coordinate_names
-        self._arms = [
-            np.array([names.index(f"{coordinate}_{side}") for coordinate in ARM_COORDINATES]) for side in "rl"
-        ]
+        self._pull = pulls(model, calibrator.general)
+        self._rest = calibrator.standing
+        self._arms = arms(model)
+        # Other people's models may stop a forearm where real ones go on turning: that is no wrong half of a shoulder.
+        self._telling = 3 if calibrator.general else len(ARM_COORDINATES)
 
     def update(self, t: float, markers: Floats, betas: Floats, settled: bool) -> Solved:
         """markers (M, 3) m in the world; betas of the person's shape -> the frame's coordinates."""
@@ -109,7 +134,7 @@ class KinematicTrack:
         for arm in self._arms:
             low, high = solver.limits[arm, 0], solver.limits[arm, 1]
             pinned = (result.q[arm] < low + PINNED) | (result.q[arm] > high - PINNED)
-            if not pinned.any() or result.rms < FINE_FIT_M:
+            if not pinned[: self._telling].any() or result.rms < FINE_FIT_M:
                 continue
             free = np.zeros(len(result.q), bool)
             free[arm] = True

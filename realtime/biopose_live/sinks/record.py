@@ -22,8 +22,9 @@ from biopose_live.errors import EXIT_SINK, UserError
 from biopose_live.sinks.frames_file import FramesFile
 from biopose_live.sinks.person_files import PersonFiles, PersonReport
 from biopose_live.sinks.recording import FRAMES_FILE, META_FILE, SESSION_FILE, Recording
-from biopose_live.skeleton.bsk24 import load_bsk24
+from biopose_live.skeleton.choice import load_skeleton
 from biopose_live.skeleton.kinematics import Kinematics
+from biopose_live.skeleton.mass import with_mass
 
 if TYPE_CHECKING:
     from biopose_live.pipeline.metrics import Summary
@@ -48,7 +49,10 @@ class Recorder:
         self._first_capture: int | None = None
         self._first_person: int | None = None
         continued = _prepare(folder, meta.session)
-        model = load_bsk24()
+        given = settings.get("skeleton")
+        model = load_skeleton(None if given is None else Path(given))
+        if settings.get("mass") is not None:
+            model = with_mass(model, settings["mass"])
         self._kinematics = Kinematics(model)
         self._kinematics.markers(model.default_pose(), np.ones((len(model.bodies), 3)))  # compiles before frames come
         try:

@@ -16,7 +16,7 @@ from biopose_live.errors import EXIT_MODEL, UserError
 from biopose_live.neurik.naming import joint_names
 from biopose_live.pipeline.clock import read_clocks
 from biopose_live.settings import Settings
-from biopose_live.skeleton.bsk24 import bsk24_path, load_bsk24
+from biopose_live.skeleton.choice import load_skeleton, skeleton_path
 
 # MediaPipe's pose landmarks in its order (PoseLandmark of the Tasks API).
 KEYPOINT_NAMES = (
@@ -32,7 +32,7 @@ _ASSETS = Path(str(files("biopose_live") / "assets"))
 
 def build_meta(settings: Settings, session: str) -> Meta:
     """-> the meta message of the run `session`; raises UserError when the skeleton or body file cannot be read."""
-    model = load_bsk24()
+    model = load_skeleton(settings.skeleton)
     body = settings.body or EMBEDDED_BODY
     detector = _ASSETS / "mediapipe" / f"pose_{settings.detector}.task"
     return Meta(
@@ -51,7 +51,7 @@ def build_meta(settings: Settings, session: str) -> Meta:
             {
                 "detector": f"mediapipe {version('mediapipe')}, {_identity(detector)}",
                 "body": _identity(body),
-                "skeleton": _identity(bsk24_path()),
+                "skeleton": _identity(skeleton_path(settings.skeleton)),
                 "kinematics": settings.kinematics,
                 **{path.stem: _identity(path) for path in sorted(_ASSETS.glob("*/*.safetensors"))},
             },

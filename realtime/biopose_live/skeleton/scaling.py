@@ -17,6 +17,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from .anatomy import JOINT_POINTS, Anatomy, plain_anatomy
 from .inverse_kinematics import InverseKinematics
 from .kinematics import Kinematics
 from .model import FloatArray, SkeletonModel
@@ -26,32 +27,12 @@ FACTOR_LIMITS = (0.6, 1.6)
 SWEEPS = 40
 CONVERGED = 1e-7
 
-# Joint-centre name -> the body that the joint carries.
-JOINT_POINTS: dict[str, str] = {
-    "lumbar": "lumbar",
-    "thorax": "thorax",
-    "neck": "head",
-    **{
-        f"{joint}_{side}": f"{body}_{side}"
-        for side in "rl"
-        for joint, body in (
-            ("hip", "femur"),
-            ("knee", "tibia"),
-            ("ankle", "talus"),
-            ("heel", "calcn"),
-            ("mtp", "toes"),
-            ("sternoclavicular", "scapula"),
-            ("shoulder", "humerus"),
-            ("elbow", "ulna"),
-            ("wrist", "hand"),
-        )
-    },
-}
-
 
 @dataclass(frozen=True)
 class ScaleRule:
     """The factors of ``bodies`` along ``axes`` ("x", "yz", ...) grow by the mean ratio of the distances ``pairs``.
+
+    Bodies are segments and axes the ground's in the anatomical position, whatever a model calls and turns its own.
 
     Without a pair that was measured the factors copy the mean of ``follows``, a list of (body, axis); without those
     either, the person's overall size.
@@ -116,6 +97,34 @@ def _mirrored(rule: ScaleRule) -> ScaleRule:
 
 RULES: tuple[ScaleRule, ...] = _RIGHT + tuple(_mirrored(rule) for rule in _RIGHT) + _MIDDLE
 
+# For models without the landmarks that `RULES` measures between: joint centres only, which every model has.
+_GENERAL_RIGHT = (
+    ScaleRule(("femur_r",), "y", (("hip_r", "knee_r"),)),
+    ScaleRule(("femur_r",), "xz", (), (("femur_r", "y"),)),
+    ScaleRule(("tibia_r",), "y", (("knee_r", "ankle_r"),)),
+    ScaleRule(("tibia_r",), "xz", (), (("tibia_r", "y"),)),
+    ScaleRule(("talus_r", "calcn_r", "toes_r"), "x", (("ankle_r", "mtp_r"),), (("tibia_r", "y"),)),
+    ScaleRule(("talus_r", "calcn_r", "toes_r"), "yz", (), (("calcn_r", "x"), ("toes_r", "x"))),
+    ScaleRule(("humerus_r",), "y", (("shoulder_r", "elbow_r"),)),
+    ScaleRule(("humerus_r",), "xz", (), (("humerus_r", "y"),)),
+    ScaleRule(("ulna_r", "radius_r"), "y", (("elbow_r", "wrist_r"),), (("humerus_r", "y"),)),
+    ScaleRule(("ulna_r", "radius_r"), "xz", (), (("radius_r", "y"),)),
+    ScaleRule(("hand_r",), "xyz", (), (("radius_r", "y"),)),
+)
+GENERAL_RULES: tuple[ScaleRule, ...] = (
+    *_GENERAL_RIGHT,
+    *(_mirrored(rule) for rule in _GENERAL_RIGHT),
+    ScaleRule(("pelvis",), "z", (("hip_r", "hip_l"),)),
+    # Not by the width: hips lie wider or narrower without the pelvis being taller or shorter for it.
+    ScaleRule(("pelvis",), "xy", (), (("femur_r", "y"), ("tibia_r", "y"))),
+    ScaleRule(("lumbar", "thorax"), "y", (("hip_r+hip_l", "shoulder_r+shoulder_l"),)),
+    ScaleRule(("thorax", "scapula_r", "scapula_l"), "z", (("shoulder_r", "shoulder_l"),), (("thorax", "y"),)),
+    ScaleRule(("thorax", "lumbar"), "x", (), (("thorax", "y"),)),
+    ScaleRule(("lumbar",), "z", (), (("thorax", "z"), ("pelvis", "z"))),
+    ScaleRule(("scapula_r", "scapula_l"), "xy", (), (("thorax", "y"),)),
+    ScaleRule(("head",), "xyz", (), (("thorax", "y"),)),
+)
+
 
 @dataclass(frozen=True, eq=False)
 class PersonFit:
@@ -142,16 +151,18 @@ def fit_person(
     rules: tuple[ScaleRule, ...] = RULES,
     limits: tuple[float, float] = FACTOR_LIMITS,
     symmetric: bool = True,
+    anatomy: Anatomy | None = None,
 ) -> PersonFit:
     """Scales from ``points``, then ``marker_points`` (M, 3) m fixed to ``marker_bodies`` (M,) of the scaled skeleton.
 
     ``q_standing`` (Q,) is the pose that the person stands in, zero when None; the root's translation is found from the
-    points. All points share one frame aligned with ground. Raises ValueError for wrong shapes, names that the model
-    does not know, or no measured length at all.
+    points. All points share one frame aligned with ground. ``anatomy`` says which body is which segment; None when they
+    carry the segments' own names. Raises ValueError for wrong shapes, names that the model does not know, or no
+    measured length at all.
     """
     q = np.zeros(len(model.coordinates)) if q_standing is None else np.array(q_standing, float)
-    scales, clipped, guessed = measure_scales(model, points, q, rules, limits, symmetric)
-    q = place_root(model, scales, q, points)
+    scales, clipped, guessed = measure_scales(model, points, q, rules, limits, symmetric, anatomy)
+    q = place_root(model, scales, q, points, anatomy)
     locations = place_markers(model, scales, q, marker_bodies, marker_points)
     return PersonFit(scales, q, locations, clipped, guessed)
 
@@ -163,13 +174,15 @@ def measure_scales(
     rules: tuple[ScaleRule, ...] = RULES,
     limits: tuple[float, float] = FACTOR_LIMITS,
     symmetric: bool = True,
+    anatomy: Anatomy | None = None,
 ) -> tuple[FloatArray, tuple[tuple[str, str], ...], tuple[tuple[str, str], ...]]:
     """Scale factors (B, 3) from measured ``points``, and which were clipped or guessed: see `PersonFit`.
 
     ``symmetric`` gives both sides the mean of their factors. Raises ValueError as `fit_person`.
     """
+    anatomy = plain_anatomy(model) if anatomy is None else anatomy
     measured = {name: np.asarray(value, float) for name, value in points.items()}
-    _check_points(model, measured)
+    _check_points(model, anatomy, measured)
     kinematics = Kinematics(model)
     scales = np.ones((len(model.bodies), 3))
     known = {rule: _measured_pairs(rule, measured) for rule in rules}
@@ -177,17 +190,16 @@ def measure_scales(
         raise ValueError("no rule has both of its points among those given")
     for _ in range(SWEEPS):
         before = scales.copy()
-        modelled = _model_points(model, kinematics, q_standing, scales)
+        modelled = _model_points(model, anatomy, kinematics, q_standing, scales)
         for rule in rules:
             if known[rule]:
                 ratio = np.mean([length / _distance(modelled, a, b) for a, b, length in known[rule]])
-                for body in rule.bodies:
-                    for axis in rule.axes:
-                        scales[model.body_index(body), "xyz".index(axis)] *= ratio
+                for factor in _factors(anatomy, rule):
+                    scales[factor] *= ratio
         scales = np.clip(scales, *limits)
         if symmetric:
-            scales = _symmetric(model, scales)
-        guessed = _follow(model, rules, known, scales)
+            scales = _symmetric(anatomy, scales)
+        guessed = _follow(anatomy, rules, known, scales)
         if float(np.max(np.abs(scales - before))) < CONVERGED:
             break
     names = model.body_names
@@ -198,7 +210,11 @@ def measure_scales(
 
 
 def place_root(
-    model: SkeletonModel, scales: FloatArray, q_standing: FloatArray, points: Mapping[str, FloatArray]
+    model: SkeletonModel,
+    scales: FloatArray,
+    q_standing: FloatArray,
+    points: Mapping[str, FloatArray],
+    anatomy: Anatomy | None = None,
 ) -> FloatArray:
     """``q_standing`` (Q,) with the root moved so that the hips (or else all known points) lie where they were measured.
 
@@ -208,7 +224,8 @@ def place_root(
     moving = [i for i, c in enumerate(model.coordinates) if c.joint == 0 and not c.rotational]
     if len(moving) != 3:
         raise ValueError("the model's root has no three translations")
-    modelled = _model_points(model, Kinematics(model), q, check_scales(model, scales))
+    anatomy = plain_anatomy(model) if anatomy is None else anatomy
+    modelled = _model_points(model, anatomy, Kinematics(model), q, check_scales(model, scales))
     shared = [name for name in points if name in modelled]
     hips = [name for name in ("hip_r", "hip_l") if name in shared]
     if not shared:
@@ -272,18 +289,17 @@ def settle_pose(
 
 
 def _model_points(
-    model: SkeletonModel, kinematics: Kinematics, q: FloatArray, scales: FloatArray
+    model: SkeletonModel, anatomy: Anatomy, kinematics: Kinematics, q: FloatArray, scales: FloatArray
 ) -> dict[str, FloatArray]:
     centres = kinematics.joint_centres(q, scales)
     markers = kinematics.markers(q, scales)
     named = {marker.name: markers[number] for number, marker in enumerate(model.markers)}
-    bodies = model.body_names
-    named.update({name: centres[bodies.index(body)] for name, body in JOINT_POINTS.items() if body in bodies})
+    named.update({name: centres[body] for name, body in anatomy.centres.items()})
     return named
 
 
-def _check_points(model: SkeletonModel, measured: Mapping[str, FloatArray]) -> None:
-    known = set(JOINT_POINTS) | set(model.marker_names)
+def _check_points(model: SkeletonModel, anatomy: Anatomy, measured: Mapping[str, FloatArray]) -> None:
+    known = set(anatomy.centres) | set(model.marker_names)
     for name, value in measured.items():
         if name not in known:
             raise ValueError(f"the point {name!r} is neither a joint centre nor a marker of the model")
@@ -308,43 +324,56 @@ def _measured_pairs(rule: ScaleRule, measured: Mapping[str, FloatArray]) -> list
     return pairs
 
 
-def _symmetric(model: SkeletonModel, scales: FloatArray) -> FloatArray:
+def _factors(anatomy: Anatomy, rule: ScaleRule) -> list[tuple[int, int]]:
+    """The (body, own axis) that a rule sets, each once."""
+    bodies = dict.fromkeys(anatomy.bodies[segment] for segment in rule.bodies if segment in anatomy.bodies)
+    return [(body, int(anatomy.axes[body, "xyz".index(axis)])) for body in bodies for axis in rule.axes]
+
+
+def _followed(anatomy: Anatomy, rule: ScaleRule) -> list[tuple[int, int]]:
+    present = [(anatomy.bodies[segment], axis) for segment, axis in rule.follows if segment in anatomy.bodies]
+    return [(body, int(anatomy.axes[body, "xyz".index(axis)])) for body, axis in present]
+
+
+def _symmetric(anatomy: Anatomy, scales: FloatArray) -> FloatArray:
     result = scales.copy()
-    names = model.body_names
-    for number, name in enumerate(names):
-        if name.endswith("_r") and name[:-1] + "l" in names:
-            other = names.index(name[:-1] + "l")
-            result[[number, other]] = (scales[number] + scales[other]) / 2.0
+    for right, left in anatomy.pairs:
+        for axis in range(3):
+            both = (right, anatomy.axes[right, axis]), (left, anatomy.axes[left, axis])
+            result[both[0]] = result[both[1]] = (scales[both[0]] + scales[both[1]]) / 2.0
     return result
 
 
 def _follow(
-    model: SkeletonModel,
+    anatomy: Anatomy,
     rules: tuple[ScaleRule, ...],
     known: Mapping[ScaleRule, list[tuple[str, str, float]]],
     scales: FloatArray,
 ) -> tuple[tuple[str, str], ...]:
     """Fill, in place, the factors that nothing measured decides; returns them as (body, axis)."""
-    names = model.body_names
-    decided = {(body, axis) for rule in rules if known[rule] for body in rule.bodies for axis in rule.axes}
-    lengths = [scales[names.index(b), 1] for b, axis in sorted(decided) if axis == "y" and b[:-2] in LENGTHS]
+    decided = {factor for rule in rules if known[rule] for factor in _factors(anatomy, rule)}
+    along = [(body, int(anatomy.axes[body, 1])) for segment, body in anatomy.bodies.items() if segment[:-2] in LENGTHS]
+    lengths = [scales[factor] for factor in dict.fromkeys(along) if factor in decided]
     overall = float(np.median(lengths)) if lengths else 1.0
     settled = set(decided)
-    for name in names:
-        for axis in "xyz":
-            if (name, axis) not in decided:
-                scales[names.index(name), "xyz".index(axis)] = overall
+    everything = [(body, axis) for body in range(len(scales)) for axis in range(3)]
+    for factor in everything:
+        if factor not in decided:
+            scales[factor] = overall
     for _ in range(3):  # a factor may follow one that follows another
         for rule in rules:
             if known[rule]:
                 continue
-            values = [scales[names.index(b), "xyz".index(a)] for b, a in rule.follows if (b, a) in settled]
-            for body in rule.bodies:
-                for axis in rule.axes:
-                    if values and (body, axis) not in decided:
-                        scales[names.index(body), "xyz".index(axis)] = float(np.mean(values))
-                        settled.add((body, axis))
-    return tuple((name, axis) for name in names for axis in "xyz" if (name, axis) not in decided)
+            values = [scales[factor] for factor in _followed(anatomy, rule) if factor in settled]
+            for factor in _factors(anatomy, rule):
+                if values and factor not in decided:
+                    scales[factor] = float(np.mean(values))
+                    settled.add(factor)
+    for body, leader in anatomy.leaders.items():
+        for axis in range(3):
+            scales[body, anatomy.axes[body, axis]] = scales[leader, anatomy.axes[leader, axis]]
+    names = anatomy.model.body_names
+    return tuple((names[body], "xyz"[axis]) for body, axis in everything if (body, axis) not in decided)
 
 
 def _root_axes(model: SkeletonModel, moving: list[int]) -> FloatArray:

@@ -1,4 +1,4 @@
-"""The neurik stage: virtual markers in, joint angles and bone scales of the 24-segment skeleton out.
+"""The neurik stage: virtual markers in, joint angles and bone scales of the skeleton out.
 
 Back-pressure: none of its own; it answers each message before it takes the next, and the link keeps the newest.
 
@@ -20,7 +20,7 @@ from biopose_live.neurik.calibration import BODY_TO_GROUND, Calibrator
 from biopose_live.neurik.kinematic_track import KinematicTrack, Solved
 from biopose_live.neurik.naming import LIMB_LANDMARKS
 from biopose_live.settings import Settings
-from biopose_live.skeleton.bsk24 import load_bsk24
+from biopose_live.skeleton.choice import load_skeleton
 from biopose_live.stages import FrameStore
 from biopose_live.stages.elapsed import Elapsed
 
@@ -64,10 +64,10 @@ class NeurikStage:
 
     def __init__(self, settings: Settings, frames: FrameStore | None = None) -> None:
         """Raises UserError when the body or skeleton file cannot be read."""
-        self._model = load_bsk24()
+        self._model = load_skeleton(settings.skeleton)
         body = BodyModel.load(settings.body)
         self._calibrator = Calibrator(body, self._model)
-        self._root = self._model.body_index("pelvis")
+        self._root = self._calibrator.root
         self._people: dict[int, KinematicTrack] = {}
         self._last_seen: dict[int, float] = {}
         self._elapsed = Elapsed()

@@ -1,0 +1,34 @@
+"""The skeleton that a run uses."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from biopose_live.errors import EXIT_MODEL, UserError
+from biopose_live.skeleton.bsk24 import bsk24_path
+from biopose_live.skeleton.choice import load_skeleton, skeleton_path
+
+
+def test_the_embedded_one_unless_another_is_given(other_skeleton: Path) -> None:
+    assert skeleton_path(None) == bsk24_path()
+    assert load_skeleton(None).name == "bsk24"
+    assert skeleton_path(other_skeleton) == other_skeleton
+    model = load_skeleton(other_skeleton)
+    assert model.name == "other"
+    assert model.ignored == ("Thelen2003Muscle",)
+
+
+def test_a_model_without_legs_is_refused_before_anything_runs(other_skeleton: Path, tmp_path: Path) -> None:
+    text = other_skeleton.read_text().replace("thigh_l", "wing_l")
+    (tmp_path / "bird.osim").write_text(text)
+    with pytest.raises(UserError, match="has no body femur_l") as caught:
+        load_skeleton(tmp_path / "bird.osim")
+    assert caught.value.exit_code == EXIT_MODEL
+
+
+def test_a_missing_file_is_one_sentence(tmp_path: Path) -> None:
+    with pytest.raises(UserError) as caught:
+        load_skeleton(tmp_path / "none.osim")
+    assert str(tmp_path / "none.osim") in str(caught.value)
