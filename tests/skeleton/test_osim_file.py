@@ -62,7 +62,9 @@ def test_values_are_kept() -> None:
 @pytest.mark.parametrize(
     ("before", "after", "words"),
     [
-        ('Version="40500"', 'Version="30000"', "OpenSim 3"),
+        ('Version="40500"', 'Version="30510"', "unreleased OpenSim (version 30510)"),
+        ('Version="40500"', 'Version="10905"', "early or unreleased OpenSim (version 10905)"),
+        ('Version="40500"', 'Version="30000"', "/bodyset/a holds 0 joints"),
         ("OpenSimDocument", "Document", "not an OpenSim model"),
         ("CustomJoint", "ScapulothoracicJoint", "/jointset/j is a ScapulothoracicJoint"),
         ("<mass>2</mass>", "<mass>two</mass>", "/bodyset/a has <mass> 'two'"),

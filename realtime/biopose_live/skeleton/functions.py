@@ -37,8 +37,9 @@ class Polynomial:
         return slope
 
     def scaled(self, factor: float) -> Polynomial:
-        """This function times ``factor``."""
-        return Polynomial(tuple(factor * c for c in self.coefficients))
+        """This function times ``factor``; never f(x) = x by accident, which `is_identity` would take for a choice."""
+        product = tuple(factor * c for c in self.coefficients)
+        return Polynomial((0.0, *product) if product == (1.0, 0.0) and factor != 1.0 else product)
 
     @property
     def is_identity(self) -> bool:
@@ -115,20 +116,21 @@ def _spline_coefficients(x: FloatArray, y: FloatArray, kind: str) -> tuple[Float
         return np.append(rise, rise[-1]), zero, zero
     if n == 2:
         return np.full(2, rise[0]), zero, zero
-    # Unknowns: a sixth of the second derivative at each knot (a tridiagonal system, n is small).
-    matrix = np.zeros((n, n))
-    right = np.zeros(n)
-    for i in range(1, n - 1):
-        matrix[i, i - 1 : i + 2] = step[i - 1], 2.0 * (step[i - 1] + step[i]), step[i]
-        right[i] = rise[i] - rise[i - 1]
-    matrix[0, :2] = -step[0], step[0]
-    matrix[-1, -2:] = step[-1], -step[-1]
+    # Unknowns: a sixth of the second derivative at each knot, from a tridiagonal system.
+    diagonal = np.concatenate([-step[:1], 2.0 * (step[:-1] + step[1:]), -step[-1:]])
+    right = np.concatenate([[0.0], np.diff(rise), [0.0]])
     if n > 3:
         second_difference = np.diff(rise) / (x[2:] - x[:-2])
         third_difference = np.diff(second_difference) / (x[3:] - x[:-3])
         right[0] = step[0] ** 2 * third_difference[0]
         right[-1] = -(step[-1] ** 2) * third_difference[-1]
-    sixth = np.linalg.solve(matrix, right)
+    for i in range(1, n):
+        ratio = step[i - 1] / diagonal[i - 1]
+        diagonal[i] -= ratio * step[i - 1]
+        right[i] -= ratio * right[i - 1]
+    sixth = right / diagonal
+    for i in range(n - 2, -1, -1):
+        sixth[i] -= step[i] * sixth[i + 1] / diagonal[i]
     slope = np.empty(n)
     third = np.empty(n)
     slope[:-1] = rise - step * (sixth[1:] + 2.0 * sixth[:-1])

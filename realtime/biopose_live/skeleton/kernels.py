@@ -38,7 +38,9 @@ class Tree(NamedTuple):
     child: IntArray  # (J,) child body
     parent_position: FloatArray  # (J, 3)
     parent_rotation: FloatArray  # (J, 3, 3)
+    parent_spread: FloatArray  # (J, 3, 3): what the parent's scales multiply to give the position
     child_position: FloatArray  # (J, 3)
+    child_spread: FloatArray  # (J, 3, 3)
     child_rotation: FloatArray  # (J, 3, 3), transposed: joint frame to body frame
     axis: FloatArray  # (J, 6, 3)
     coordinate: IntArray  # (J, 6), -1 for a constant
@@ -49,6 +51,8 @@ class Tree(NamedTuple):
     spline_origins: FloatArray  # (S, n + 1)
     spline_cubics: FloatArray  # (S, n + 1, 4), lowest power first
     coupler_coordinates: IntArray  # (C, 2): dependent, independent
+    coupler_parent: IntArray  # (C,): the body whose scales stretch what the coupler dictates, -1 for none
+    coupler_scales: FloatArray  # (C, 3): the weights of those scales
     coupler_function: FloatArray  # (C, 4)
 
 
@@ -83,6 +87,21 @@ def couple(tree: Tree, q: FloatArray) -> None:
 
 
 @njit(cache=True)
+def couple_scaled(tree: Tree, q: FloatArray, scales: FloatArray) -> None:
+    """Like `couple`, under body scales (B, 3), which a coupled translation follows."""
+    for i in range(tree.coupler_coordinates.shape[0]):
+        dependent, independent = tree.coupler_coordinates[i]
+        value = evaluate(tree, tree.coupler_function[i], q[independent])[0]
+        body = tree.coupler_parent[i]
+        if body >= 0:
+            factor = 0.0
+            for k in range(3):
+                factor += tree.coupler_scales[i, k] * scales[body, k]
+            value *= factor
+        q[dependent] = value
+
+
+@njit(cache=True)
 def stretch(
     tree: Tree, scales: FloatArray, parent_position: FloatArray, child_position: FloatArray, factor: FloatArray
 ) -> None:
@@ -90,15 +109,22 @@ def stretch(
 
     A translation that is a function of a coordinate stretches with its parent body along its axis, read in the joint's
     frame; a translation that is itself a coordinate does not. For an axis ``n`` oblique to the frame this takes
-    ``n . diag(s) n``; OpenSim takes ``n . s``, which is not one at ``s = 1`` and jumps there.
+    ``n . diag(s) n``; OpenSim takes ``|n| . s``, which is not one at ``s = 1`` and jumps there.
     """
     for j in range(tree.parent.shape[0]):
         parent = tree.parent[j]
         child = tree.child[j]
         for i in range(3):
-            along = 1.0 if parent < 0 else scales[parent, i]
-            parent_position[j, i] = tree.parent_position[j, i] * along
-            child_position[j, i] = tree.child_position[j, i] * scales[child, i]
+            before = tree.parent_position[j, i]
+            if parent >= 0:
+                before = 0.0
+                for k in range(3):
+                    before += tree.parent_spread[j, i, k] * scales[parent, k]
+            after = 0.0
+            for k in range(3):
+                after += tree.child_spread[j, i, k] * scales[child, k]
+            parent_position[j, i] = before
+            child_position[j, i] = after
             factor[j, i] = 1.0
         if parent >= 0:
             for k in range(3):

@@ -24,10 +24,24 @@ GROUND = -1
 
 @dataclass(frozen=True, eq=False)
 class Frame:
-    """A frame fixed to a body: position (3,) m and orientation (3, 3) in that body's frame."""
+    """A frame fixed to a body: position (3,) m and orientation (3, 3) in that body's frame.
+
+    Under body scales s (3,) the position becomes ``spread @ s``. None stands for ``diag(position)``; only frames that
+    sit on other, turned frames differ, for OpenSim stretches each link of such a chain along its own axes.
+    """
 
     position: FloatArray
     rotation: FloatArray
+    spread: FloatArray | None = None
+
+    def spread_matrix(self) -> FloatArray:
+        """The matrix (3, 3) m that the body's scales multiply to give the position."""
+        return np.diag(self.position) if self.spread is None else self.spread
+
+    def scaled(self, scales: FloatArray) -> Frame:
+        """This frame on a body stretched by ``scales`` (3,)."""
+        spread = self.spread_matrix() * scales
+        return Frame(spread.sum(axis=1), self.rotation, None if self.spread is None else spread)
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,12 +103,22 @@ class Coupler:
 
 @dataclass(frozen=True, eq=False)
 class Marker:
-    """A point fixed to a body; ``location`` (3,) m in the body's frame."""
+    """A point fixed to a body; ``location`` (3,) m in the body's frame; ``spread`` as of a `Frame`."""
 
     name: str
     body: int
     location: FloatArray
     fixed: bool = False
+    spread: FloatArray | None = None
+
+    def spread_matrix(self) -> FloatArray:
+        """The matrix (3, 3) m that the body's scales multiply to give the location."""
+        return np.diag(self.location) if self.spread is None else self.spread
+
+    def scaled(self, scales: FloatArray) -> Marker:
+        """This marker on a body stretched by ``scales`` (3,)."""
+        spread = self.spread_matrix() * scales
+        return replace(self, location=spread.sum(axis=1), spread=None if self.spread is None else spread)
 
 
 @dataclass(frozen=True, eq=False)
@@ -211,7 +235,8 @@ def scale_model(model: SkeletonModel, scales: FloatArray) -> SkeletonModel:
 
     Frames, mass centres and markers scale with the body that they sit on. A joint's translations scale with the
     parent body's factors read along the axis *in the joint's frame*, except where the translation is itself a
-    coordinate. Masses stay; each inertia is stretched as that of a body whose mass moves with the stretch.
+    coordinate; a coupled translation scales so, too. Masses stay; each inertia is stretched as that of a body whose
+    mass moves with the stretch.
     """
     scales = np.asarray(scales, float)
     if scales.shape != (len(model.bodies), 3):
@@ -231,15 +256,32 @@ def scale_model(model: SkeletonModel, scales: FloatArray) -> SkeletonModel:
             replace(
                 joint,
                 axes=tuple(axes),
-                parent_frame=replace(joint.parent_frame, position=joint.parent_frame.position * parent),
-                child_frame=replace(joint.child_frame, position=joint.child_frame.position * scales[joint.child]),
+                parent_frame=joint.parent_frame.scaled(parent),
+                child_frame=joint.child_frame.scaled(scales[joint.child]),
             )
         )
-    markers = tuple(
-        replace(marker, location=marker.location * (scales[marker.body] if marker.body != GROUND else 1.0))
-        for marker in model.markers
-    )
-    return replace(model, bodies=bodies, joints=tuple(joints), markers=markers)
+    markers = tuple(marker.scaled(scales[marker.body]) if marker.body != GROUND else marker for marker in model.markers)
+    couplers = []
+    for coupler in model.couplers:
+        body, weights = coupler_stretch(model, coupler)
+        factor = 1.0 if body == GROUND else float(weights @ scales[body])
+        couplers.append(replace(coupler, function=coupler.function.scaled(factor)))
+    return replace(model, bodies=bodies, joints=tuple(joints), couplers=tuple(couplers), markers=markers)
+
+
+def coupler_stretch(model: SkeletonModel, coupler: Coupler) -> tuple[int, FloatArray]:
+    """The body, and the weights (3,) of its scales, whose product stretches what ``coupler`` dictates.
+
+    OpenSim scales a coupler whose dependent coordinate is a translation with the parent of that coordinate's joint
+    (and refuses if the parent does not scale alike along all axes; here the factor is the one along the translation).
+    GROUND for a coupler that does not stretch.
+    """
+    coordinate = model.coordinates[coupler.dependent]
+    joint = model.joints[coordinate.joint]
+    along = next((axis.direction for axis in joint.axes[3:] if axis.coordinate == coupler.dependent), None)
+    if coordinate.rotational or along is None:
+        return GROUND, np.zeros(3)
+    return joint.parent, along**2
 
 
 def _scaled_inertia(inertia: FloatArray, scale: FloatArray) -> FloatArray:

@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from .model import GROUND, Axis, FloatArray, Joint, SkeletonModel, rotation_about
+from .model import GROUND, Axis, FloatArray, Joint, SkeletonModel, coupler_stretch, rotation_about
 from .torch_functions import TorchFunctions
 from .torch_markers import attached_points
 from .torch_products import identity, product, turn
@@ -46,10 +46,11 @@ class TorchKinematics(nn.Module):
     shift_still: Tensor  # (T, 1): stretch that no scale changes
     shift_scaled: Tensor  # (T, 3, 1): stretch by the parent's scales
     shift_parent: Tensor  # (T,)
-    child_position: Tensor  # (J, 3, 1) in the child body's frame
+    child_spread: Tensor  # (J, 3, 3): what the child's scales multiply to give the joint's place in the child, m
     child_body: Tensor  # (J,)
     path: Tensor  # (B, J): which joints lie between a body and the ground
     marker_location: Tensor  # (M, 3)
+    marker_spread: Tensor  # (M, 3, 3)
     marker_bodies: Tensor  # (M,)
 
     def __init__(
@@ -67,6 +68,8 @@ class TorchKinematics(nn.Module):
         self._keep_offsets(joints)
         self._keep_couplers(model)
         self._keep("marker_location", [marker.location for marker in model.markers], (len(model.markers), 3))
+        self._keep("marker_spread", [marker.spread_matrix() for marker in model.markers], (len(model.markers), 3, 3))
+        self.turned_markers = any(marker.spread is not None for marker in model.markers)
         self._keep_index("marker_bodies", [marker.body for marker in model.markers])
         self.to(device=device, dtype=dtype)
 
@@ -126,7 +129,7 @@ class TorchKinematics(nn.Module):
         still, scaled = np.zeros((count, 3)), np.zeros((count, 3, 3))
         driven: list[tuple[int, Axis]] = []
         for number, joint in enumerate(joints):
-            own = np.diag(joint.parent_frame.position)
+            own = joint.parent_frame.spread_matrix()
             for axis in joint.axes[3:]:
                 if axis.coordinate is not None:
                     driven.append((number, axis))
@@ -152,20 +155,28 @@ class TorchKinematics(nn.Module):
         squares = [axis.direction**2 * stretch for (_, axis), stretch in zip(driven, stretches, strict=True)]
         self._keep("shift_scaled", squares, (len(driven), 3, 1))
         self._keep_index("shift_parent", [parents[n] for n, _ in driven])
-        positions = np.array([joint.child_frame.position for joint in joints])
-        self.child_offsets = bool(np.any(positions != 0.0))
-        self._keep("child_position", positions, (count, 3, 1))
+        spreads = np.array([joint.child_frame.spread_matrix() for joint in joints])
+        self.child_offsets = bool(np.any(spreads != 0.0))
+        self._keep("child_spread", spreads, (count, 3, 3))
         self._keep_index("child_body", [joint.child for joint in joints])
 
     def _keep_couplers(self, model: SkeletonModel) -> None:
         waiting = list(model.couplers)
         self.couplings = nn.ModuleList()
+        self.couplings_stretch = False
         while waiting:
             unset = {coupler.dependent for coupler in waiting}
             ready = [coupler for coupler in waiting if coupler.independent not in unset]
             if not ready:
                 raise ValueError("the couplers of the model go round in a circle")
-            self._keep_index(f"coupled{len(self.couplings)}", [coupler.dependent for coupler in ready])
+            number = len(self.couplings)
+            self._keep_index(f"coupled{number}", [coupler.dependent for coupler in ready])
+            stretches = [coupler_stretch(model, coupler) for coupler in ready]
+            still = [[float(body == GROUND)] for body, _ in stretches]
+            self._keep(f"coupled_still{number}", still, (len(ready), 1))
+            self._keep(f"coupled_scaled{number}", [weights for _, weights in stretches], (len(ready), 3, 1))
+            self._keep_index(f"coupled_parent{number}", [max(body, 0) for body, _ in stretches])
+            self.couplings_stretch = self.couplings_stretch or any(body != GROUND for body, _ in stretches)
             self.couplings.append(TorchFunctions([c.function for c in ready], [c.independent for c in ready]))
             waiting = [coupler for coupler in waiting if coupler not in ready]
 
@@ -230,6 +241,10 @@ class TorchKinematics(nn.Module):
         stretch = None if scales is None else self._stretch(scales, batch)
         if marker_bodies is None:
             marker_bodies, locations = self.marker_bodies, self.marker_location
+            if self.turned_markers and stretch is not None:
+                known = torch.cat([stretch, torch.ones_like(stretch[:1])])  # the ground, -1, comes last
+                local = torch.bmm(self.marker_spread, known[marker_bodies])
+                locations = local.permute(2, 0, 1).reshape(*batch, len(marker_bodies), 3)
         if locations is None:
             raise ValueError("marker bodies were given without marker locations")
         numbers = torch.as_tensor(marker_bodies).detach().cpu().numpy().astype(np.int64)
@@ -278,7 +293,12 @@ class TorchKinematics(nn.Module):
         """Rotations (B, 3, 3, N) and origins (B, 3, N) at ``q`` (Q, N) under ``stretch`` (B, 3, N)."""
         poses = q.shape[1]
         for number, functions in enumerate(self.couplings):
-            q = q.index_copy(0, self.get_buffer(f"coupled{number}"), functions(q))
+            value = functions(q)
+            if stretch is not None and self.couplings_stretch:
+                along = stretch.index_select(0, self.get_buffer(f"coupled_parent{number}"))
+                along = (along * self.get_buffer(f"coupled_scaled{number}")).sum(dim=1)
+                value = value * (along + self.get_buffer(f"coupled_still{number}"))
+            q = q.index_copy(0, self.get_buffer(f"coupled{number}"), value)
         local = self._local_rotations(q)
         above: list[Tensor] = [identity(local, self.level_sizes[0], poses)]
         levels: list[Tensor] = []
@@ -334,8 +354,8 @@ class TorchKinematics(nn.Module):
     def _child_offset(self, stretch: Tensor | None) -> Tensor:
         """Place (J, 3, N or 1) m of each joint in its child body's frame, joints sorted by level."""
         if stretch is None:
-            return self.child_position
-        return self.child_position * stretch.index_select(0, self.child_body)
+            return self.child_spread.sum(dim=2, keepdim=True)
+        return torch.bmm(self.child_spread, stretch.index_select(0, self.child_body))
 
 
 def _levels(model: SkeletonModel) -> list[list[int]]:

@@ -9,7 +9,7 @@ import numpy as np
 
 from .functions import Function, Polynomial
 from .kernels import LINE, POLYNOMIAL, SPLINE, IntArray, Tree
-from .model import GROUND, FloatArray, SkeletonModel
+from .model import GROUND, FloatArray, SkeletonModel, coupler_stretch
 
 
 def compile_tree(model: SkeletonModel) -> Tree:
@@ -25,6 +25,7 @@ def compile_tree(model: SkeletonModel) -> Tree:
             function[j, k] = tables.add(axis.function)
             if k >= 3 and axis.function.is_identity:
                 scales[j, k - 3] = 0.0
+    stretches = [coupler_stretch(model, c) for c in model.couplers]
     couplers = [(c.dependent, c.independent) for c in model.couplers]
     coupler_function = [tables.add(c.function) for c in model.couplers]
     joints = model.joints
@@ -33,7 +34,9 @@ def compile_tree(model: SkeletonModel) -> Tree:
         child=np.array([j.child for j in joints], np.int64),
         parent_position=np.array([j.parent_frame.position for j in joints], float),
         parent_rotation=np.array([j.parent_frame.rotation for j in joints], float),
+        parent_spread=np.array([j.parent_frame.spread_matrix() for j in joints], float),
         child_position=np.array([j.child_frame.position for j in joints], float),
+        child_spread=np.array([j.child_frame.spread_matrix() for j in joints], float),
         child_rotation=np.ascontiguousarray([j.child_frame.rotation.T for j in joints], float),
         axis=np.array([[axis.direction for axis in j.axes] for j in joints], float),
         coordinate=coordinate,
@@ -44,6 +47,8 @@ def compile_tree(model: SkeletonModel) -> Tree:
         spline_origins=tables.spline_array(1),
         spline_cubics=tables.spline_array(2),
         coupler_coordinates=np.array(couplers, np.int64).reshape(-1, 2),
+        coupler_parent=np.array([body for body, _ in stretches], np.int64),
+        coupler_scales=np.array([weights for _, weights in stretches], float).reshape(-1, 3),
         coupler_function=np.array(coupler_function, float).reshape(-1, 4),
     )
 
