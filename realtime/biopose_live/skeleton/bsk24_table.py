@@ -31,7 +31,7 @@ SOURCES: dict[str, str] = {
 }
 
 # Which of those numbers were held against a second, independent transcription, and what came of it. A source that is
-# not named here was written down from the publication alone.
+# not named here has not been checked so.
 CHECKED: dict[str, str] = {
     "deleva1996": "every length, mass, mass centre and radius against a public transcription of table 4: equal",
     "harrington2007": "the six coefficients against four public implementations: equal. They hold in the plane through"
