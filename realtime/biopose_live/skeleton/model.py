@@ -279,7 +279,7 @@ def coupler_stretch(model: SkeletonModel, coupler: Coupler) -> tuple[int, FloatA
     coordinate = model.coordinates[coupler.dependent]
     joint = model.joints[coordinate.joint]
     along = next((axis.direction for axis in joint.axes[3:] if axis.coordinate == coupler.dependent), None)
-    if coordinate.rotational or along is None:
+    if coordinate.rotational or along is None or joint.parent == GROUND:
         return GROUND, np.zeros(3)
     return joint.parent, along**2
 

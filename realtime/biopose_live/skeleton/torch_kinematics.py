@@ -13,6 +13,7 @@ T driven translations, M markers. Ground is body -1.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -236,8 +237,8 @@ class TorchKinematics(nn.Module):
                 f"rotations and origins have shapes {tuple(rotations.shape)} and {tuple(origins.shape)}, expected "
                 f"(..., {self.bodies}, 3, 3) and (..., {self.bodies}, 3)"
             )
-        rotation = rotations.reshape(-1, self.bodies, 3, 3).permute(1, 2, 3, 0)
-        origin = origins.reshape(-1, self.bodies, 3).permute(1, 2, 0)
+        rotation = rotations.reshape(math.prod(batch), self.bodies, 3, 3).permute(1, 2, 3, 0)
+        origin = origins.reshape(math.prod(batch), self.bodies, 3).permute(1, 2, 0)
         stretch = None if scales is None else self._stretch(scales, batch)
         if marker_bodies is None:
             marker_bodies, locations = self.marker_bodies, self.marker_location
@@ -266,9 +267,8 @@ class TorchKinematics(nn.Module):
             raise ValueError(f"q has shape {tuple(q.shape)}, expected (..., {self.coordinates})")
         self._check_kind("q", q)
         batch = q.shape[:-1]
-        if scales is None:
-            return batch, q.reshape(-1, self.coordinates).t(), None
-        return batch, q.reshape(-1, self.coordinates).t(), self._stretch(scales, batch)
+        rows = q.reshape(math.prod(batch), self.coordinates).t()
+        return batch, rows, None if scales is None else self._stretch(scales, batch)
 
     def _stretch(self, scales: Tensor, batch: Sequence[int]) -> Tensor:
         """Scales as (B, 3, N)."""
@@ -280,7 +280,7 @@ class TorchKinematics(nn.Module):
             raise ValueError(
                 f"scales have shape {tuple(scales.shape)}, expected {shape} or fewer leading ones"
             ) from None
-        return full.reshape(-1, self.bodies, 3).permute(1, 2, 0)
+        return full.reshape(math.prod(batch), self.bodies, 3).permute(1, 2, 0)
 
     def _check_kind(self, name: str, tensor: Tensor) -> None:
         if tensor.dtype != self.path.dtype or tensor.device != self.path.device:
