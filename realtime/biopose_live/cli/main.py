@@ -1,4 +1,4 @@
-"""`biopose-live`: runs the pipeline with the settings of the command line, or the doctor.
+"""`biopose-live`: runs the pipeline with the settings of the command line, or the doctor, or exports a recording.
 
 Importing this module stays light (no torch, no mediapipe, no numba): help and mistakes answer at once, and the
 pipeline's child processes import it again.
@@ -14,7 +14,7 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from biopose_live.cli.options import DOCTOR, settings_from
+from biopose_live.cli.options import CALIBRATE, DOCTOR, settings_from
 from biopose_live.errors import EXIT_FAILURE, EXIT_INTERRUPTED, EXIT_OK, EXIT_SINK, UserError
 from biopose_live.settings import Settings
 
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from biopose_live.pipeline.metrics import Summary
+
+EXPORT = "export"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -32,6 +34,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
             from biopose_live.cli.doctor import main as examine_machine
 
             return examine_machine(given[1:])
+        if given[:1] == [CALIBRATE]:
+            from biopose_live.cli.calibrate import main as calibrate
+
+            return calibrate(given[1:])
+        if given[:1] == [EXPORT]:
+            from biopose_live.cli.export import main as export
+
+            return export(given[1:])
         return run(settings_from(given))
     except UserError as error:
         print(error, file=sys.stderr)
@@ -56,6 +66,10 @@ def run(settings: Settings) -> int:
     from biopose_live.sinks.publish import parse_address
 
     parse_address(settings.publish)  # says what is wrong with it before any model is loaded
+    if settings.calibration is not None:
+        from biopose_live.neurik.person_file import read_person_file
+
+        read_person_file(settings.calibration)  # likewise
     console = Console(highlight=False)
     # A file that cannot be read is known at once, before five processes start for it.
     frames = frames_of(settings) if settings.demo or settings.video is not None else None
