@@ -24,6 +24,7 @@ def test_every_option_says_what_it_is_for():
         Settings(url="rtsp://host/stream"),
         Settings(demo=True, duration=0.5, height=1.8, mass=72.0, fov=60.0, camera_pitch=-90.0, max_people=16),
         Settings(demo=True, refine_iterations=0),
+        Settings(camera="0", skeleton=Path("x.osim"), calibration=Path("p.json"), mass=60.0),
     ],
 )
 def test_good_settings_pass(settings):
@@ -44,6 +45,8 @@ def test_good_settings_pass(settings):
         (Settings(demo=True, height=178.0), ["--height is in metres", "for 178 cm give 1.78"]),
         (Settings(demo=True, height=5.9), ["--height", "between 1.2 and 2.3 m", "not 5.9"]),
         (Settings(demo=True, height=float("nan")), ["--height", "not nan"]),
+        (Settings(demo=True, height=1.8, calibration=Path("p.json")), ["--height and --calibration", "give one"]),
+        (Settings(demo=True, max_people=2, calibration=Path("p.json")), ["--calibration", "--max-people is 2"]),
         (Settings(demo=True, mass=7.0), ["--mass", "between 25 and 300 kg", "not 7"]),
         (Settings(demo=True, height=0.0), ["--height", "not 0"]),
         (Settings(demo=True, fov=5.0), ["--fov", "between 10 and 170 degrees", "not 5"]),

@@ -72,6 +72,7 @@ class MeshPerson(msgspec.Struct):
     markers: Array  # (M, 3) m, camera frame
     up: Array  # (3,) unit vector against gravity, camera frame
     settled: bool  # the shape is no longer changing
+    calibrated: float = 0.0  # how far it has settled, 0 to 1
 
 
 class Meshes(msgspec.Struct):

@@ -38,6 +38,7 @@ class Settings:
 
     height: float | None = option(None, "subject's height, m: sets the scale of all lengths", "subject")
     mass: float | None = option(None, "subject's mass, kg: the masses of the recorded skeleton add up to it", "subject")
+    calibration: Path | None = option(None, "file of `biopose-live calibrate`: the subject's bones, held", "subject")
     max_people: int = option(1, "how many people to track", "subject")
 
     fov: float | None = option(None, f"field of view along the longer side, degrees ({DEFAULT_FOV_DEG:g})", "view")
@@ -92,6 +93,12 @@ class Settings:
                 )
         if self.fov is not None and self.intrinsics is not None:
             raise UserError("--fov and --intrinsics both set the focal length: give one of them.", EXIT_USAGE)
+        if self.calibration is not None and self.height is not None:
+            raise UserError("--height and --calibration both set the subject's size: give one of them.", EXIT_USAGE)
+        if self.calibration is not None and self.max_people > 1:
+            raise UserError(
+                f"--calibration is one person's and --max-people is {self.max_people}: drop one of the two.", EXIT_USAGE
+            )
         return self
 
 

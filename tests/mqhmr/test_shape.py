@@ -113,6 +113,37 @@ def test_information_only_grows_even_when_a_frame_knows_less_than_nothing() -> N
         assert np.isfinite(shape.betas).all()
 
 
+def test_a_known_shape_is_held_from_the_first_frame_on() -> None:
+    known = np.array([0.5, -1.0, 0.2, 0.0])
+    shape = ShapeEstimate(S, 1.7, np.array([0.06, 0.01, -0.01, 0.0]), None, known)
+    assert shape.settled
+    assert shape.progress == 1.0
+    camera = Frames(4)
+    for n in range(20):
+        shape.update(n * STEP, *camera.solve(camera.draw(), shape), POSE, 1.0)
+    np.testing.assert_array_equal(shape.betas, known)
+
+
+def test_progress_goes_from_nothing_to_held() -> None:
+    shape, camera, seen = free(), Frames(3), []
+    for n in range(round(1.2 * SETTLE_S / STEP)):
+        shape.update(n * STEP, *camera.solve(camera.draw(), shape), POSE, 1.0)
+        seen.append(shape.progress)
+    assert seen[0] == 0.0
+    assert seen == sorted(seen)
+    assert seen[round(0.5 * SETTLE_S / STEP)] == pytest.approx(0.5)
+    assert seen[-1] == 1.0
+    assert shape.settled
+
+
+def test_a_session_without_end_never_settles() -> None:
+    shape, camera = ShapeEstimate(S, 1.7, np.zeros(S), None, settle_s=np.inf), Frames(3)
+    for n in range(round(2 * SETTLE_S / STEP)):
+        shape.update(n * STEP, *camera.solve(camera.draw(), shape), POSE, 1.0)
+    assert not shape.settled
+    assert shape.seconds == pytest.approx(2 * SETTLE_S, abs=2 * STEP)
+
+
 @pytest.mark.parametrize("height", [1.5, 1.62, 1.75, 1.9, 2.0])
 def test_a_given_height_is_the_bodys_stature(body: BodyModel, height: float) -> None:
     mean = body.stature(np.zeros(body.n_shape))

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from biopose_live.errors import EXIT_MODEL, UserError
 from biopose_live.skeleton.bsk24 import bsk24_path
 from biopose_live.skeleton.choice import load_skeleton, skeleton_path
+from biopose_live.skeleton.kinematics import Kinematics
 
 
 def test_the_embedded_one_unless_another_is_given(other_skeleton: Path) -> None:
@@ -18,6 +20,15 @@ def test_the_embedded_one_unless_another_is_given(other_skeleton: Path) -> None:
     model = load_skeleton(other_skeleton)
     assert model.name == "other"
     assert model.ignored == ("Thelen2003Muscle",)
+
+
+def test_a_model_without_markers_gets_its_joint_centres(other_skeleton: Path) -> None:
+    model = load_skeleton(other_skeleton)
+    kinematics = Kinematics(model)
+    q = model.default_pose() + 0.1
+    scales = np.full((len(model.bodies), 3), 1.2)
+    np.testing.assert_allclose(kinematics.markers(q, scales), kinematics.joint_centres(q, scales), atol=1e-12)
+    assert model.marker_names[:2] == ["Pelvis_joint", "Torso_joint"]
 
 
 def test_a_model_without_legs_is_refused_before_anything_runs(other_skeleton: Path, tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -100,6 +101,26 @@ def test_the_message_is_as_the_meta_message_announces(
     assert unpack(pack(pose)) == pose
     again = Decoder(Meshes).decode(encode(message(person, seq=12)))  # as it arrives from another process
     assert NeurikStage(SETTINGS).process(again) == pose
+
+
+def test_another_skeletons_message_is_as_its_meta_message_announces(
+    body: BodyModel, landmarks: Landmarks, standing: np.ndarray, other_skeleton: Path
+) -> None:
+    settings = Settings(demo=True, skeleton=other_skeleton)
+    meta = build_meta(settings, "test")
+    person, _ = seen(body, landmarks, standing, 0.3, 0.1)
+    one = NeurikStage(settings).process(message(person)).people[0]
+    assert meta.body_names[0] == "Pelvis"
+    assert meta.joint_names == [*meta.body_names, *META.joint_names[24:]]
+    assert meta.coordinate_units[meta.coordinate_names.index("knee_slide_r")] == "m"
+    assert meta.versions.models["skeleton"].startswith("other.osim sha256 ")
+    assert len(one.q) == len(one.q_sigma) == len(meta.coordinate_names)
+    assert len(one.joints) == len(meta.joint_names)
+    assert len(one.bodies) == len(one.scales) == len(meta.body_names)
+    np.testing.assert_allclose(one.joints[-12:], person.landmarks[list(LIMB_LANDMARKS)])
+    np.testing.assert_allclose(one.root, world_from_camera(person.up) @ np.array(one.joints[0]), atol=1e-9)
+    heading = math.degrees(one.q[meta.coordinate_names.index("heading")])
+    assert heading == pytest.approx(math.degrees(0.3), abs=3.0)
 
 
 def test_whoever_stands_facing_a_level_camera_has_zero_angles(

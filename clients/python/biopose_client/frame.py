@@ -62,6 +62,11 @@ class TrackedPerson:
         """Whether shape and bone lengths are calibrated and held."""
         return self.raw.settled
 
+    @property
+    def calibrated(self) -> float:
+        """How far shape and bone lengths have settled: 0 at first, 1 once they are held."""
+        return self.raw.calibrated
+
     def coordinate(self, name: str) -> float:
         """Value as it is on the wire: rad, or m for a translation."""
         return self.raw.q[_index(self.names.coordinates, name, "coordinate")]

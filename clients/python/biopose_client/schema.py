@@ -87,6 +87,7 @@ class Person(msgspec.Struct):
     theta: list[list[float]]  # [24][3] axis-angle, rad, SMPL order
     betas: list[float]  # [10] shape
     settled: bool = False  # shape and bone scales are calibrated and held
+    calibrated: float = 0.0  # how far they have settled: 0 at first, 1 once held
 
 
 class Pose(msgspec.Struct):

@@ -23,9 +23,11 @@ from biopose_live.settings import Settings
 
 PROGRAM = "biopose-live"
 DOCTOR = "doctor"
+CALIBRATE = "calibrate"
 EPILOG = f"""\
 other commands:
   {PROGRAM} {DOCTOR}     what was found on this machine and what is missing
+  {PROGRAM} {CALIBRATE}  measure one person's bones once, for --calibration
 
 Ctrl-C ends a run in order: the recording is completed, the summary is shown, the exit code is 0.
 exit codes: 0 done, 1 failure, 2 wrong usage, 3 source, 4 models, 5 outputs
@@ -80,20 +82,27 @@ class _Parser(argparse.ArgumentParser):
             first = unknown[0].partition("=")[0]
             known = [text for action in self._actions for text in action.option_strings if text.startswith("--")]
             close = difflib.get_close_matches(first, known, n=1)
-            hint = f"did you mean {close[0]}?" if close else f"{PROGRAM} --help lists what there is."
+            hint = f"did you mean {close[0]}?" if close else f"{self.prog} --help lists what there is."
             raise UserError(f"Unknown argument {shlex.quote(unknown[0])}: {hint}", EXIT_USAGE)
         return vars(given)
 
     def error(self, message: str) -> NoReturn:
-        raise UserError(f"{message[:1].upper()}{message[1:]}; {PROGRAM} --help lists what there is.", EXIT_USAGE)
+        raise UserError(f"{message[:1].upper()}{message[1:]}; {self.prog} --help lists what there is.", EXIT_USAGE)
 
 
-def build_parser() -> _Parser:
-    """-> the parser; what is not given on the command line is absent from its result."""
+DESCRIPTION = "One ordinary camera in, joint angles of an OpenSim-type skeleton out, in real time."
+
+
+def build_parser(
+    command: str = "", description: str = DESCRIPTION, epilog: str = EPILOG, only: Sequence[str] | None = None
+) -> _Parser:
+    """-> the parser of the program, or of a `command` that knows `only` some of the settings.
+
+    What is not given on the command line is absent from its result."""
     parser = _Parser(
-        prog=PROGRAM,
-        description="One ordinary camera in, joint angles of an OpenSim-type skeleton out, in real time.",
-        epilog=EPILOG,
+        prog=f"{PROGRAM} {command}".strip(),
+        description=description,
+        epilog=epilog,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         argument_default=argparse.SUPPRESS,
         allow_abbrev=False,
@@ -101,6 +110,8 @@ def build_parser() -> _Parser:
     parser.add_argument("-V", "--version", action="version", version=f"{PROGRAM} {__version__}")
     groups: dict[str, Any] = {}
     for option in fields(Settings):
+        if only is not None and option.name not in only:
+            continue
         group = option.metadata["group"]
         if group not in groups:
             groups[group] = parser.add_argument_group(group, _GROUPS.get(group))

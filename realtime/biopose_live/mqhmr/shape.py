@@ -22,17 +22,35 @@ STATURE_SIGMA_M = 0.01
 class ShapeEstimate:
     """betas (S,), their information (S, S), and whether they are `settled` (no longer changing)."""
 
-    def __init__(self, size: int, stature: float, stature_gradient: Floats, height: float | None) -> None:
-        """stature (m) of the mean shape and its gradient (S,); height (m) when the user gave it."""
+    def __init__(
+        self,
+        size: int,
+        stature: float,
+        stature_gradient: Floats,
+        height: float | None,
+        known: Floats | None = None,
+        settle_s: float = SETTLE_S,
+    ) -> None:
+        """stature (m) of the mean shape and its gradient (S,); height (m) when the user gave it; `known` betas (S,)
+        from a calibration are held from the first frame on; `settle_s` of good frames settle any other shape."""
         self.betas: Floats = np.zeros(size)
         self.information: Floats = np.eye(size)
-        self.settled = False
-        self._seconds = 0.0
+        self.settled = known is not None
+        self.seconds = 0.0  # of good frames so far
+        self._settle_s = settle_s
         self._last: float | None = None
+        if known is not None:
+            self.betas = np.array(known, np.float64)
+            return
         if height is not None:
             self.information += np.outer(stature_gradient, stature_gradient) / STATURE_SIGMA_M**2
             target = stature_gradient * (height - stature) / STATURE_SIGMA_M**2
             self.betas = np.asarray(np.linalg.solve(self.information, target), np.float64)
+
+    @property
+    def progress(self) -> float:
+        """How far it has settled: 0 at first, 1 once it is held."""
+        return 1.0 if self.settled else min(self.seconds / self._settle_s, 1.0)
 
     def update(self, t: float, betas: Floats, information: Floats, pose_size: int, quality: float) -> None:
         """Adds one refined frame at time t (s).
@@ -56,5 +74,5 @@ class ShapeEstimate:
         pull = whole @ (betas - self.betas)
         self.information = self.information + gained
         self.betas = self.betas + np.linalg.solve(self.information, share * pull)
-        self._seconds += quality * step
-        self.settled = self._seconds >= SETTLE_S
+        self.seconds += quality * step
+        self.settled = self.seconds >= self._settle_s

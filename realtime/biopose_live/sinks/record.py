@@ -19,6 +19,7 @@ import numpy as np
 
 from biopose_client.schema import Meta, Pose
 from biopose_live.errors import EXIT_SINK, UserError
+from biopose_live.neurik.person_file import read_person_file
 from biopose_live.sinks.frames_file import FramesFile
 from biopose_live.sinks.person_files import PersonFiles, PersonReport
 from biopose_live.sinks.recording import FRAMES_FILE, META_FILE, SESSION_FILE, Recording
@@ -51,8 +52,11 @@ class Recorder:
         continued = _prepare(folder, meta.session)
         given = settings.get("skeleton")
         model = load_skeleton(None if given is None else Path(given))
-        if settings.get("mass") is not None:
-            model = with_mass(model, settings["mass"])
+        mass = settings.get("mass")
+        if mass is None and settings.get("calibration") is not None:
+            mass = read_person_file(Path(settings["calibration"])).mass
+        if mass is not None:
+            model = with_mass(model, mass)
         self._kinematics = Kinematics(model)
         self._kinematics.markers(model.default_pose(), np.ones((len(model.bodies), 3)))  # compiles before frames come
         try:

@@ -17,7 +17,8 @@ from biopose_live.mqhmr.gravity import Gravity
 from biopose_live.mqhmr.landmarks import Landmarks
 from biopose_live.mqhmr.lifter import Lifter
 from biopose_live.mqhmr.person import PersonTrack
-from biopose_live.mqhmr.shape import ShapeEstimate
+from biopose_live.mqhmr.shape import SETTLE_S, ShapeEstimate
+from biopose_live.neurik.person_file import read_person_file
 from biopose_live.rotations import to_vector
 from biopose_live.settings import Settings
 from biopose_live.stages import FrameStore
@@ -31,9 +32,12 @@ class MqhmrStage:
 
     name = "mqhmr"
 
-    def __init__(self, settings: Settings, frames: FrameStore | None = None) -> None:
-        """Raises UserError when the body file, the weights or the landmark table cannot be read."""
+    def __init__(self, settings: Settings, frames: FrameStore | None = None, *, settle_s: float = SETTLE_S) -> None:
+        """`settle_s`: seconds of good frames until a shape is held.
+
+        Raises UserError when the body file, the weights, the landmark table or the calibration cannot be read."""
         self._settings = settings
+        self._settle_s = settle_s
         self._body = BodyModel.load(settings.body)
         self._landmarks = Landmarks(self._body)
         self._lifter = Lifter.load()
@@ -46,7 +50,16 @@ class MqhmrStage:
         self._stature = self._body.stature(np.zeros(self._body.n_shape))
         step = 1e-3 * np.eye(self._body.n_shape)
         self._stature_gradient = np.array([(self._body.stature(row) - self._stature) / 1e-3 for row in step])
+        self._known = None
+        if settings.calibration is not None:
+            person = read_person_file(settings.calibration)
+            person.check_body(settings.calibration, settings.body, self._body.n_shape)
+            self._known = np.array(person.betas)
         self._warm_up()
+
+    def shape_of(self, person_id: int) -> ShapeEstimate:
+        """-> the running shape of a person who is tracked.  Raises KeyError."""
+        return self._people[person_id].shape
 
     def _warm_up(self) -> None:
         """Loads the compiled code on a made-up person, so that the first real frame does not wait for it."""
@@ -100,6 +113,7 @@ class MqhmrStage:
                     markers=markers,
                     up=self._gravity.up,
                     settled=track.shape.settled,
+                    calibrated=track.shape.progress,
                 )
             )
         for gone in [key for key, last in self._last_seen.items() if t - last > FORGET_S]:
@@ -113,9 +127,19 @@ class MqhmrStage:
             camera = self._cameras[width, height] = intrinsics_for(self._settings, width, height)
         return camera
 
+    def unseen_shape(self) -> ShapeEstimate:
+        """-> the shape of somebody of whom no frame has been seen: what the settings tell about it."""
+        return ShapeEstimate(
+            self._body.n_shape,
+            self._stature,
+            self._stature_gradient,
+            self._settings.height,
+            self._known,
+            self._settle_s,
+        )
+
     def _new_track(self) -> PersonTrack:
-        shape = ShapeEstimate(self._body.n_shape, self._stature, self._stature_gradient, self._settings.height)
-        return PersonTrack(self._lifter, self._landmarks, shape)
+        return PersonTrack(self._lifter, self._landmarks, self.unseen_shape())
 
     def close(self) -> None:
         self._people.clear()

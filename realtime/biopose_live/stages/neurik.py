@@ -19,6 +19,7 @@ from biopose_live.messages import Meshes, MeshPerson
 from biopose_live.neurik.calibration import BODY_TO_GROUND, Calibrator
 from biopose_live.neurik.kinematic_track import KinematicTrack, Solved
 from biopose_live.neurik.naming import LIMB_LANDMARKS
+from biopose_live.neurik.person_file import read_person_file
 from biopose_live.settings import Settings
 from biopose_live.skeleton.choice import load_skeleton
 from biopose_live.stages import FrameStore
@@ -63,10 +64,15 @@ class NeurikStage:
     name = "neurik"
 
     def __init__(self, settings: Settings, frames: FrameStore | None = None) -> None:
-        """Raises UserError when the body or skeleton file cannot be read."""
+        """Raises UserError when the body, skeleton or calibration file cannot be read or used."""
         self._model = load_skeleton(settings.skeleton)
         body = BodyModel.load(settings.body)
         self._calibrator = Calibrator(body, self._model)
+        if settings.calibration is not None:
+            person = read_person_file(settings.calibration)
+            person.check_body(settings.calibration, settings.body, body.n_shape)
+            scales = self._calibrator(np.array(person.betas)).scales
+            person.check_skeleton(settings.calibration, settings.skeleton, scales)
         self._root = self._calibrator.root
         self._people: dict[int, KinematicTrack] = {}
         self._last_seen: dict[int, float] = {}
@@ -121,6 +127,7 @@ class NeurikStage:
             theta=person.theta.tolist(),
             betas=person.betas.tolist(),
             settled=person.settled,
+            calibrated=person.calibrated,
         )
 
     def close(self) -> None:
