@@ -145,6 +145,16 @@ def test_opensim_files_stand_in_for_frames_that_are_gone(whole: Made, tmp_path: 
     np.testing.assert_allclose(second.positions, read_trc(folder / "markers_2.trc").positions, atol=2e-6)
 
 
+def test_the_first_persons_id_is_the_first_that_is_free_when_nothing_tells_it(whole: Made, tmp_path: Path) -> None:
+    folder = copy_of(whole, tmp_path / "r")
+    (folder / "frames.msgpack").write_bytes(b"")
+    (folder / "session.json").unlink()
+    exported = export_recording(folder, ["mot"], tmp_path / "out")
+    assert [path.name for path in exported.files] == ["person_0.mot", "person_2.mot"]
+    assert exported.notes[0] == CRASHED
+    assert exported.notes[-1] == "Poses come from the recorded .mot files, bone lengths from the .osim files."
+
+
 def test_frames_that_hold_nothing_usable_are_left_out(record: Callable[..., Made], tmp_path: Path) -> None:
     made = record(tmp_path / "r", np.array([0.0, 1.0, 1.0, 2.0, 3.0]) / 30.0)  # one time twice
     exported = export_recording(made.folder, ["mot"], tmp_path / "out")

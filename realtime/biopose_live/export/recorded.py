@@ -9,6 +9,7 @@ Dimensions: T frames of a person, B bodies, Q coordinates, M markers.  World fra
 from __future__ import annotations
 
 import hashlib
+import itertools
 import re
 from collections import defaultdict
 from dataclasses import dataclass, field, replace
@@ -195,12 +196,13 @@ def _from_opensim_files(recording: Recording, session: _Session | None, notes: l
     folder = recording.folder
     sets: dict[int, list[tuple[int, Path]]] = defaultdict(list)
     ids = {str(entry.get("angles")): entry.get("id") for entry in ([] if session is None else session.people)}
-    for path in folder.glob("angles*.mot"):
-        match = _SET.fullmatch(path.name)
-        if match is not None:
-            known = ids.get(path.name)
-            key = known if isinstance(known, int) else int(match[1] or 1)
-            sets[key].append((int(match[2] or 1), path))
+    found = [(path, match) for path in folder.glob("angles*.mot") if (match := _SET.fullmatch(path.name))]
+    # Plain names are the first person's, whose id only session.json tells; without it, the first that is free.
+    first = next(key for key in itertools.count() if str(key) not in {match[1] for _, match in found})
+    for path, match in found:
+        known = ids.get(path.name)
+        key = known if isinstance(known, int) else int(match[1] or first)
+        sets[key].append((int(match[2] or 1), path))
     people = [_from_set(recording, key, [path for _, path in sorted(sets[key])], notes) for key in sorted(sets)]
     people = [person for person in people if len(person.times)]
     longest = max((person.times for person in people), key=len, default=np.empty(0))
