@@ -245,6 +245,7 @@ def opensim_version() -> str:
     except ImportError as error:
         raise UserError(f"OpenSim cannot be imported ({error}): install it with  pip install opensim.") from None
     opensim.Logger.setLevelString("Error")
+    opensim.Logger.removeFileSink()  # or it leaves a log in the working folder
     return str(opensim.GetVersion())
 
 

@@ -105,7 +105,7 @@ class InverseKinematics:
         ValueError for a wrong shape.
         """
         q = self._vector(self.model.default_pose() if q_start is None else q_start, "q_start")
-        prior = self._vector(q if q_prior is None else q_prior, "q_prior")
+        prior = q.copy() if q_prior is None else self._vector(q_prior, "q_prior")
         pull = self._prior_weight(prior_weight if q_prior is not None else None)
         marker_targets, marker_weights = self._seen(targets, weights)
         held = self._held(free)
@@ -120,7 +120,7 @@ class InverseKinematics:
             iterations,
             DAMPING,
         )
-        total = float(np.sum(marker_weights))
+        total = float(marker_weights.sum())
         information = matrix
         if len(self.free) < len(q):
             information = np.zeros((len(q), len(q)))
@@ -203,7 +203,7 @@ class InverseKinematics:
 
     def _vector(self, values: FloatArray, name: str) -> FloatArray:
         vector = np.array(values, float)
-        if vector.shape != (len(self.model.coordinates),) or not np.all(np.isfinite(vector)):
+        if vector.shape != (len(self.model.coordinates),) or not np.isfinite(vector).all():
             raise ValueError(f"{name} must be {len(self.model.coordinates)} finite numbers, got shape {vector.shape}")
         return vector
 
@@ -220,9 +220,12 @@ class InverseKinematics:
         if targets.shape != (len(self.marker_bodies), 3):
             raise ValueError(f"targets have shape {targets.shape}, expected ({len(self.marker_bodies)}, 3)")
         weights = self.weights if weights is None else np.asarray(weights, float)
-        if weights.shape != (len(self.marker_bodies),) or not np.all(weights >= 0.0):
+        if weights.shape != (len(self.marker_bodies),) or not (weights >= 0.0).all():
             raise ValueError(f"weights must be {len(self.marker_bodies)} numbers >= 0, got shape {weights.shape}")
-        seen: BoolArray = np.all(np.isfinite(targets), axis=1)
+        finite = np.isfinite(targets)
+        if finite.all():
+            return targets, weights
+        seen: BoolArray = finite.all(axis=1)
         return np.where(seen[:, None], targets, 0.0), np.where(seen, weights, 0.0)
 
 
