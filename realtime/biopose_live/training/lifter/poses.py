@@ -117,14 +117,17 @@ def balanced_trunk(
     return lean
 
 
-def procedural_legs(count: int, rng: np.random.Generator) -> tuple[Tensor, Tensor, Tensor]:
+def procedural_legs(
+    count: int, rng: np.random.Generator, lags: NDArray[np.float64] | None = None
+) -> tuple[Tensor, Tensor, Tensor]:
     """Squats, sitting down and getting up, lunges, landings and one-legged stances.
 
+    lags (F,) s before now, the network's own when None.
     -> root tilt (B, F, 3, 3), legs (B, F, 8, 3, 3) in the order of LEGS, spine flexion (B, F) rad.
     The shank's lean s, the knee k and the pelvis' lean p give hip = s - k - p and ankle = -s for a flat foot.
     """
     n, u = rng.normal, rng.uniform
-    lag = np.array(LAGS_S)
+    lag = np.array(LAGS_S) if lags is None else lags
     period, phase = u(0.5, 3.5, count), u(0, 1, count)
     moving = rng.random(count) < 0.8
     time = phase[:, None] - np.where(moving, 1 / period, 0.0)[:, None] * lag

@@ -1,0 +1,102 @@
+"""`--kinematics neurik`: one person's joint angles from virtual markers, frame by frame, by the NeurIK network.
+
+The network answers every frame with coordinates, their one-sigma and bone scales.  The scales are averaged while the
+person's shape settles and then held, so that bones keep their length; a calibration made beforehand takes their place.
+
+Letters: Q coordinates, B bodies, M virtual markers, O outputs.  World: OpenSim's axes (x forward, y up, z right), its x
+pointing to the camera; m; rad.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+from biopose_live.neurik.calibration import Calibrator
+from biopose_live.neurik.kinematic_track import Solved
+from biopose_live.neurik.observation import Observation, Observer, about_y, motion
+from biopose_live.neurik.outputs import (
+    HIGHEST_LOG_SIGMA,
+    LOWEST_LOG_SIGMA,
+    ROOT_UNIT_M,
+    SCALE_UNIT,
+    OutputLayout,
+)
+from biopose_live.neurik.stream import Memory, StreamedNetwork
+from biopose_live.rotations import from_six
+from biopose_live.skeleton.kinematics import Kinematics
+from biopose_live.skeleton.model import SkeletonModel
+
+Floats = NDArray[np.float64]
+
+
+class NeuralSolver:
+    """What all people share: the network, and what its answers mean for a skeleton."""
+
+    def __init__(self, model: SkeletonModel, marker_names: tuple[str, ...], network: StreamedNetwork) -> None:
+        self.model, self.network = model, network
+        self.observer = Observer(marker_names, network.standing)
+        self.layout = OutputLayout(model)
+        self.kinematics = Kinematics(model)
+        self.turned = int(self.layout.free[0].coordinates[0])
+
+
+class NeuralTrack:
+    """What one person needs from frame to frame; the twin of `kinematic_track.KinematicTrack`."""
+
+    def __init__(self, solver: NeuralSolver, calibrator: Calibrator) -> None:
+        self._solver, self._calibrator = solver, calibrator
+        self._memory = Memory(solver.network.architecture)
+        self._t = -math.inf
+        self._seen: Observation | None = None
+        self._solved: Solved | None = None
+        self._scale_sum = np.zeros((solver.layout.bodies, 3))
+        self._frames = 0
+        self._held: Floats | None = None
+
+    def update(self, t: float, markers: Floats, betas: Floats, settled: bool) -> Solved:
+        """markers (M, 3) m in the world at `t` s; betas of the person's shape -> the frame's coordinates.
+
+        A frame that is not later than the last one is answered with the last answer.
+        """
+        if self._solved is not None and t <= self._t:
+            return self._solved
+        solver, layout = self._solver, self._solver.layout
+        seen = solver.observer(markers)
+        step = 0.0 if self._seen is None else t - self._t
+        before = seen if self._seen is None else self._seen
+        moved = motion(seen.heading, seen.origin, before.heading, before.origin, np.asarray(step))
+        raw = solver.network.step(self._memory, seen.markers, seen.turns, moved, t).astype(np.float64)
+        self._seen, self._t = seen, t
+        scales = self._scales(np.exp(SCALE_UNIT * raw[layout.scale_part]).reshape(-1, 3), betas, settled)
+        q = np.zeros(layout.coordinates)
+        q[layout.ranged] = np.clip(raw[layout.ranged_part], layout.low, layout.high)
+        rotations = from_six(raw[layout.six_part].reshape(-1, 6))
+        last = np.zeros(layout.coordinates) if self._solved is None else self._solved.q.copy()
+        if self._solved is None:
+            last[solver.turned] = seen.heading
+        rotations[0] = about_y(seen.heading) @ rotations[0]
+        for joint, rotation in zip(layout.free, rotations, strict=True):
+            q[joint.coordinates] = joint.angles_near(rotation, last[joint.coordinates])
+        q[layout.place] = seen.origin + about_y(seen.heading) @ (ROOT_UNIT_M * raw[layout.place_part])
+        sigma = np.exp(np.clip(raw[layout.sigma_part], LOWEST_LOG_SIGMA, HIGHEST_LOG_SIGMA))
+        body_rotations, origins = solver.kinematics.forward(q, scales)
+        self._solved = Solved(q, sigma, body_rotations, origins, scales, math.nan)
+        return self._solved
+
+    def _scales(self, now: Floats, betas: Floats, settled: bool) -> Floats:
+        """-> (B, 3) to use for this frame."""
+        if self._held is not None:
+            return self._held
+        if settled and not self._frames:
+            # Settled before anything was seen: the person was calibrated beforehand.
+            self._held = self._calibrator(betas).scales
+            return self._held
+        self._scale_sum += np.log(now)
+        self._frames += 1
+        mean: Floats = np.exp(self._scale_sum / self._frames)
+        if settled:
+            self._held = mean
+        return mean
