@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from .functions import ZERO, Function
+from .functions import ZERO, Function, Polynomial
 
 FloatArray = NDArray[np.float64]
 BoolArray = NDArray[np.bool_]
@@ -272,16 +272,22 @@ def scale_model(model: SkeletonModel, scales: FloatArray) -> SkeletonModel:
 def coupler_stretch(model: SkeletonModel, coupler: Coupler) -> tuple[int, FloatArray]:
     """The body, and the weights (3,) of its scales, whose product stretches what ``coupler`` dictates.
 
-    OpenSim scales a coupler whose dependent coordinate is a translation with the parent of that coordinate's joint
-    (and refuses if the parent does not scale alike along all axes; here the factor is the one along the translation).
-    GROUND for a coupler that does not stretch.
+    OpenSim scales a coupler whose dependent coordinate it counts as a translation: one that turns nothing and shifts by
+    a line of slope 1 or -1. The scale is the parent's of that coordinate's joint (and OpenSim refuses if that parent
+    does not scale alike along all axes; here the factor is the one along the translation). GROUND for a coupler that
+    does not stretch.
     """
-    coordinate = model.coordinates[coupler.dependent]
-    joint = model.joints[coordinate.joint]
-    along = next((axis.direction for axis in joint.axes[3:] if axis.coordinate == coupler.dependent), None)
-    if coordinate.rotational or along is None or joint.parent == GROUND:
+    joint = model.joints[model.coordinates[coupler.dependent].joint]
+    if joint.parent == GROUND or any(axis.coordinate == coupler.dependent for axis in joint.axes[:3]):
         return GROUND, np.zeros(3)
-    return joint.parent, along**2
+    for axis in joint.axes[3:]:
+        if axis.coordinate == coupler.dependent and _is_shift(axis.function):
+            return joint.parent, axis.direction**2
+    return GROUND, np.zeros(3)
+
+
+def _is_shift(function: Function) -> bool:
+    return isinstance(function, Polynomial) and len(function.coefficients) == 2 and abs(function.coefficients[0]) == 1.0
 
 
 def _scaled_inertia(inertia: FloatArray, scale: FloatArray) -> FloatArray:

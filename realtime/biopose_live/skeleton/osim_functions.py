@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .functions import IDENTITY, Function, Polynomial, Spline
+from .functions import Function, Polynomial, Spline
 from .osim_values import MAX_NUMBERS, Source
 from .xml_tree import Element
 
@@ -78,7 +78,9 @@ def _function(source: Source, kind: str, element: Element, where: str) -> Functi
 def stretching(function: Function) -> Function:
     """``function`` in a form that is not taken for a pure degree of freedom.
 
-    OpenSim's scaling leaves a translation alone only if it is a plain LinearFunction (1, 0), not if a polynomial or a
-    multiplied line happens to say the same.
+    OpenSim's scaling leaves a translation alone only if it is a plain LinearFunction (1, 0), and takes a coordinate for
+    a translation only if the function is a LinearFunction; not if a polynomial or a multiplied line says the same.
     """
-    return Polynomial((0.0, *IDENTITY.coefficients)) if function.is_identity else function
+    if isinstance(function, Polynomial) and len(function.coefficients) == 2:
+        return Polynomial((0.0, *function.coefficients))
+    return function

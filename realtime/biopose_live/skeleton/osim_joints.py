@@ -109,7 +109,10 @@ class Joints:
     def _axes(self, element: Element, joint: int, where: str) -> tuple[Axis, ...]:
         first = len(self.coordinates)
         own: dict[str, int] = {}
-        for item in self.source.bounded(element.findall("coordinates/Coordinate"), 6, f"{where}/coordinates"):
+        items = self.source.bounded(element.findall("coordinates/Coordinate"), 6, f"{where}/coordinates")
+        # OpenSim numbers a CustomJoint's coordinates in the order in which its axes use them.
+        used = [self.source.text(axis, "coordinates") for axis in element.findall("SpatialTransform/TransformAxis")]
+        for item in sorted(items, key=lambda i: used.index(str(i.get("name"))) if i.get("name") in used else len(used)):
             coordinate = self._coordinate(item, joint, where)
             own[coordinate.name] = len(self.coordinates)
             self.coordinates.append(coordinate)
