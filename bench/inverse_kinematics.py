@@ -10,8 +10,9 @@ its IK tool (InverseKinematicsSolver), at the tool's accuracy of 1e-5; it stops 
 accuracy is asked for, which costs it a third of a degree on clean markers and smooths noisy ones.  Its first frame
 starts from our answer, since a start from the default pose may end in a local minimum.
 
-Times are processor time of one solved frame, so that other programs on the machine count against neither, taken in
-turns frame by frame.  Ours includes Python's share; reading OpenSim's answer out of its model is not counted.
+Times are processor time of one solved frame, so that other programs on the machine count against neither.  Each solver
+follows a trial in one go, with its own data in the caches.  Ours includes Python's share; reading OpenSim's answer out
+of its model is not counted.
 """
 
 from __future__ import annotations
@@ -174,23 +175,27 @@ def compare(
 def follow(solver: InverseKinematics, path: Path, targets: Floats, truth: Floats, tallies: Mapping[str, Tally]) -> None:
     """One trial, targets (T, M, 3) m and truth (T, Q): frame 0 starts all of them and is not counted."""
     first = solver.fit_from_any_pose(targets[0]).q
-    peer = Peer(path, solver.model, targets, first)
-    answers = dict.fromkeys(tallies, first)
-    for number in range(1, len(targets)):
-        seconds: dict[str, float] = {}
-        for system, steps in OURS.items():
+    for system, steps in OURS.items():
+        q = first
+        for number in range(1, len(targets)):
             start = time.process_time()
-            result = solver.solve(targets[number], answers[system], steps)
-            seconds[system] = time.process_time() - start
-            answers[system] = result.q
+            result = solver.solve(targets[number], q, steps)
+            seconds = time.process_time() - start
+            q = result.q
+            tallies[system].add(q, truth[number], fit(solver, q, targets[number]), seconds)
+    peer = Peer(path, solver.model, targets, first)
+    for number in range(1, len(targets)):
         start = time.process_time()
         peer.solve(number)
-        seconds[PEER] = time.process_time() - start
-        answers[PEER] = peer.q()
-        for system, tally in tallies.items():
-            points, _ = solver.residual_jacobian(answers[system])
-            rms = float(np.sqrt(np.mean(np.sum((points - targets[number]) ** 2, axis=1))))
-            tally.add(answers[system], truth[number], rms, seconds[system])
+        seconds = time.process_time() - start
+        q = peer.q()
+        tallies[PEER].add(q, truth[number], fit(solver, q, targets[number]), seconds)
+
+
+def fit(solver: InverseKinematics, q: Floats, targets: Floats) -> float:
+    """-> rms distance (m) of the markers at q (Q,) from targets (M, 3) m."""
+    points, _ = solver.residual_jacobian(q)
+    return float(np.sqrt(np.mean(np.sum((points - targets) ** 2, axis=1))))
 
 
 def times_faster(rows: Sequence[Row]) -> dict[str, dict[str, float]]:
