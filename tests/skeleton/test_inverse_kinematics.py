@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import opensim
 import pytest
 
+from biopose_live.skeleton.functions import Polynomial
 from biopose_live.skeleton.inverse_kinematics import InverseKinematics
 from biopose_live.skeleton.kinematics import Kinematics
-from biopose_live.skeleton.model import FloatArray, SkeletonModel
+from biopose_live.skeleton.model import Coupler, FloatArray, SkeletonModel
 from biopose_live.skeleton.opensim_formats import TrajectoryWriter
 from biopose_live.skeleton.osim_file import read_osim, write_scaled_osim
 
@@ -231,6 +233,30 @@ def test_information_is_the_curvature_of_the_cost(bsk24: SkeletonModel) -> None:
     result = solver.solve(solver.residual_jacobian(q)[0], q, 0, q, pull)
     jacobian = solver.residual_jacobian(q)[1].reshape(-1, len(solver.free))
     np.testing.assert_allclose(result.information, jacobian.T @ jacobian + np.diag(pull), atol=1e-9)
+
+
+def test_information_follows_couplers_weights_and_gaps(bsk24: SkeletonModel) -> None:
+    """Also when one coordinate moves several joints: along one limb, against the order of the joints, across limbs."""
+    number = bsk24.coordinate_index
+    couplers = (
+        Coupler("spine", number("thorax_extension"), number("lumbar_extension"), Polynomial((0.6, 0.1))),
+        Coupler("hip", number("hip_flexion_r"), number("knee_angle_r"), Polynomial((0.3, -0.5, 0.2))),
+        Coupler("arms", number("elbow_flex_l"), number("elbow_flex_r"), Polynomial((1.0, 0.0))),
+    )
+    model = replace(bsk24, couplers=couplers)
+    rng = np.random.default_rng(9)
+    solver = _solver(model, rng.uniform(0.9, 1.1, (24, 3)))
+    q = _moderate_pose(model, rng)
+    points, jacobian = solver.residual_jacobian(q)
+    targets = points + np.array([7.0, 0.0, -3.0])  # far off, and with gaps
+    targets[[3, 10, 30]] = np.nan
+    weights = rng.uniform(0.0, 2.0, len(targets))
+    seen = np.where(np.isfinite(targets).all(axis=1), weights, 0.0)
+    result = solver.solve(targets, q, 0, weights=weights)
+    expected = np.einsum("m,mif,mig->fg", seen, jacobian, jacobian)
+    np.testing.assert_allclose(result.information[np.ix_(solver.free, solver.free)], expected, atol=1e-9)
+    dependent = [coupler.dependent for coupler in couplers]
+    assert not result.information[dependent].any()
 
 
 def test_wrong_shapes_are_refused(bsk24: SkeletonModel) -> None:
