@@ -225,7 +225,7 @@ class InverseKinematics:
         finite = np.isfinite(targets)
         if finite.all():
             return targets, weights
-        seen: BoolArray = finite.all(axis=1)
+        seen: BoolArray = np.all(finite, axis=1)
         return np.where(seen[:, None], targets, 0.0), np.where(seen, weights, 0.0)
 
 
