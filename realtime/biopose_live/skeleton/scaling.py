@@ -12,6 +12,7 @@ ground (x forward, y up, z right; m). ``A+B`` is the midpoint. Dimensions: B bod
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -185,27 +186,29 @@ def measure_scales(
     _check_points(model, anatomy, measured)
     kinematics = Kinematics(model)
     scales = np.ones((len(model.bodies), 3))
-    known = {rule: _measured_pairs(rule, measured) for rule in rules}
-    if not any(known.values()):
+    plan = [_planned(anatomy, rule, measured) for rule in rules]
+    following = _Following(anatomy, plan)
+    if not any(part.pairs for part in plan):
         raise ValueError("no rule has both of its points among those given")
     for _ in range(SWEEPS):
         before = scales.copy()
         modelled = _model_points(model, anatomy, kinematics, q_standing, scales)
-        for rule in rules:
-            if known[rule]:
-                ratio = np.mean([length / _distance(modelled, a, b) for a, b, length in known[rule]])
-                for factor in _factors(anatomy, rule):
+        for part in plan:
+            if part.pairs:
+                ratio = np.mean([length / _distance(modelled, a, b) for a, b, length in part.pairs])
+                for factor in part.factors:
                     scales[factor] *= ratio
         scales = np.clip(scales, *limits)
         if symmetric:
             scales = _symmetric(anatomy, scales)
-        guessed = _follow(anatomy, rules, known, scales)
+        following.fill(scales)
         if float(np.max(np.abs(scales - before))) < CONVERGED:
             break
     names = model.body_names
     clipped = tuple(
         (names[b], "xyz"[a]) for b in range(len(names)) for a in range(3) if not limits[0] < scales[b, a] < limits[1]
     )
+    guessed = tuple((names[body], "xyz"[axis]) for body, axis in following.undecided)
     return scales, clipped, guessed
 
 
@@ -308,12 +311,13 @@ def _check_points(model: SkeletonModel, anatomy: Anatomy, measured: Mapping[str,
 
 
 def _point(points: Mapping[str, FloatArray], name: str) -> FloatArray:
-    mean: FloatArray = np.mean([points[part] for part in name.split("+")], axis=0)
-    return mean
+    first, _, second = name.partition("+")
+    return (points[first] + points[second]) / 2.0 if second else points[first]
 
 
 def _distance(points: Mapping[str, FloatArray], a: str, b: str) -> float:
-    return float(np.linalg.norm(_point(points, a) - _point(points, b)))
+    line = _point(points, a) - _point(points, b)
+    return math.sqrt(line @ line)
 
 
 def _measured_pairs(rule: ScaleRule, measured: Mapping[str, FloatArray]) -> list[tuple[str, str, float]]:
@@ -324,15 +328,23 @@ def _measured_pairs(rule: ScaleRule, measured: Mapping[str, FloatArray]) -> list
     return pairs
 
 
-def _factors(anatomy: Anatomy, rule: ScaleRule) -> list[tuple[int, int]]:
-    """The (body, own axis) that a rule sets, each once."""
+@dataclass(frozen=True)
+class _Planned:
+    """A rule on one model: the measured pairs (with their lengths, m), and the factors as (body, own axis)."""
+
+    pairs: list[tuple[str, str, float]]
+    factors: list[tuple[int, int]]
+    follows: list[tuple[int, int]]
+
+
+def _planned(anatomy: Anatomy, rule: ScaleRule, measured: Mapping[str, FloatArray]) -> _Planned:
     bodies = dict.fromkeys(anatomy.bodies[segment] for segment in rule.bodies if segment in anatomy.bodies)
-    return [(body, int(anatomy.axes[body, "xyz".index(axis)])) for body in bodies for axis in rule.axes]
-
-
-def _followed(anatomy: Anatomy, rule: ScaleRule) -> list[tuple[int, int]]:
     present = [(anatomy.bodies[segment], axis) for segment, axis in rule.follows if segment in anatomy.bodies]
-    return [(body, int(anatomy.axes[body, "xyz".index(axis)])) for body, axis in present]
+    return _Planned(
+        _measured_pairs(rule, measured),
+        [(body, int(anatomy.axes[body, "xyz".index(axis)])) for body in bodies for axis in rule.axes],
+        [(body, int(anatomy.axes[body, "xyz".index(axis)])) for body, axis in present],
+    )
 
 
 def _symmetric(anatomy: Anatomy, scales: FloatArray) -> FloatArray:
@@ -344,36 +356,40 @@ def _symmetric(anatomy: Anatomy, scales: FloatArray) -> FloatArray:
     return result
 
 
-def _follow(
-    anatomy: Anatomy,
-    rules: tuple[ScaleRule, ...],
-    known: Mapping[ScaleRule, list[tuple[str, str, float]]],
-    scales: FloatArray,
-) -> tuple[tuple[str, str], ...]:
-    """Fill, in place, the factors that nothing measured decides; returns them as (body, axis)."""
-    decided = {factor for rule in rules if known[rule] for factor in _factors(anatomy, rule)}
-    along = [(body, int(anatomy.axes[body, 1])) for segment, body in anatomy.bodies.items() if segment[:-2] in LENGTHS]
-    lengths = [scales[factor] for factor in dict.fromkeys(along) if factor in decided]
-    overall = float(np.median(lengths)) if lengths else 1.0
-    settled = set(decided)
-    everything = [(body, axis) for body in range(len(scales)) for axis in range(3)]
-    for factor in everything:
-        if factor not in decided:
+class _Following:
+    """The factors that nothing measured decides, `undecided`, and where each of them comes from."""
+
+    def __init__(self, anatomy: Anatomy, plan: list[_Planned]) -> None:
+        decided = {factor for part in plan if part.pairs for factor in part.factors}
+        along = [
+            (body, int(anatomy.axes[body, 1])) for segment, body in anatomy.bodies.items() if segment[:-2] in LENGTHS
+        ]
+        self._lengths = [factor for factor in dict.fromkeys(along) if factor in decided]
+        everything = [(body, axis) for body in range(len(anatomy.model.bodies)) for axis in range(3)]
+        self.undecided = [factor for factor in everything if factor not in decided]
+        self._steps: list[tuple[list[tuple[int, int]], list[tuple[int, int]]]] = []
+        settled = set(decided)
+        for _ in range(3):  # a factor may follow one that follows another
+            for part in plan:
+                sources = [factor for factor in part.follows if factor in settled]
+                targets = [factor for factor in part.factors if factor not in decided]
+                if not part.pairs and sources:
+                    self._steps.append((targets, sources))
+                    settled.update(targets)
+        for body, leader in anatomy.leaders.items():
+            for axis in range(3):
+                source = leader, int(anatomy.axes[leader, axis])
+                self._steps.append(([(body, int(anatomy.axes[body, axis]))], [source]))
+
+    def fill(self, scales: FloatArray) -> None:
+        """Fills these factors of (B, 3) ``scales``, in place."""
+        overall = float(np.median([scales[factor] for factor in self._lengths])) if self._lengths else 1.0
+        for factor in self.undecided:
             scales[factor] = overall
-    for _ in range(3):  # a factor may follow one that follows another
-        for rule in rules:
-            if known[rule]:
-                continue
-            values = [scales[factor] for factor in _followed(anatomy, rule) if factor in settled]
-            for factor in _factors(anatomy, rule):
-                if values and factor not in decided:
-                    scales[factor] = float(np.mean(values))
-                    settled.add(factor)
-    for body, leader in anatomy.leaders.items():
-        for axis in range(3):
-            scales[body, anatomy.axes[body, axis]] = scales[leader, anatomy.axes[leader, axis]]
-    names = anatomy.model.body_names
-    return tuple((names[body], "xyz"[axis]) for body, axis in everything if (body, axis) not in decided)
+        for targets, sources in self._steps:
+            value = sum(scales[factor] for factor in sources) / len(sources)
+            for factor in targets:
+                scales[factor] = value
 
 
 def _root_axes(model: SkeletonModel, moving: list[int]) -> FloatArray:
