@@ -1,4 +1,4 @@
-"""Forward kinematics against OpenSim: the shipped model and real models (for random ones see the model reader's tests)."""
+"""Forward kinematics against OpenSim: the shipped model and real ones; random ones are among the reader's tests."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The model reader: what it keeps, what it refuses, and that no file makes it crash."""
+"""The model reader: what it keeps and what it refuses."""
 
 from __future__ import annotations
 
@@ -7,8 +7,6 @@ from pathlib import Path
 import numpy as np
 import opensim
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from biopose_live.errors import UserError
 from biopose_live.skeleton.osim_file import parse_osim, read_osim
@@ -107,10 +105,6 @@ def test_entities_are_never_expanded() -> None:
     assert "document type declaration" in _refusal(bomb)
 
 
-def test_deep_nesting_is_refused() -> None:
-    assert "nested deeper" in _refusal("<a>" * 5000)
-
-
 def test_missing_file_and_folder(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="No such file"):
         read_osim(tmp_path / "none.osim")
@@ -165,33 +159,3 @@ def test_real_models_agree_on_names_ranges_and_defaults(real_models: list[Path])
             assert ours.clamped == other.getDefaultClamped()
             assert ours.locked == other.getDefaultLocked()
         assert sum(body.mass for body in model.bodies) == pytest.approx(theirs.getTotalMass(state))
-
-
-def _parse_or_refuse(data: bytes) -> None:
-    sentence = ""
-    try:
-        parse_osim(data, "file.osim")
-    except UserError as error:
-        sentence = str(error)
-    assert "\n" not in sentence
-
-
-@given(st.binary(max_size=400))
-def test_any_bytes_are_parsed_or_refused(data: bytes) -> None:
-    _parse_or_refuse(data)
-
-
-@given(st.integers(0, len(SMALL)))
-def test_any_truncation_is_refused(length: int) -> None:
-    if length < len(SMALL):
-        _refusal(SMALL[:length])
-
-
-@settings(max_examples=300)
-@given(
-    st.integers(0, len(SMALL) - 1),
-    st.integers(0, 30),
-    st.sampled_from(["", "0", "-", "1e400", "nan", "/", "<", "..", "a", "9" * 40, "\0", "é", "true", "ground", " "]),
-)
-def test_any_edit_is_parsed_or_refused(start: int, length: int, text: str) -> None:
-    _parse_or_refuse((SMALL[:start] + text + SMALL[start + length :]).encode())

@@ -6,6 +6,7 @@ coordinates, markers on frames; in the formats of 4.x and 3.x; scaled by OpenSim
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -341,3 +342,27 @@ def test_many_models_of_4_move_as_in_opensim(tmp_path: Path, oracle: Any, drawn:
 @given(drawn_models(30000))
 def test_many_models_of_3_move_as_in_opensim(tmp_path: Path, oracle: Any, drawn: _Drawn) -> None:
     _check(drawn, _file_3(drawn), tmp_path, oracle)
+
+
+@pytest.fixture
+def real_files(real_models: list[Path]) -> list[Path]:
+    """The real models as they are, before OpenSim converted them."""
+    return [Path(os.environ["BIOPOSE_OPENSIM_MODELS"]) / path.name for path in real_models]
+
+
+def test_real_files_of_any_version_move_as_in_opensim(real_files: list[Path], oracle: Any, random_pose: Any) -> None:
+    """Read without OpenSim's conversion, which keeps only six digits of a joint's place."""
+    rng = np.random.default_rng(1)
+    for path in real_files:
+        model = read_osim(path)
+        theirs = oracle(path, model)
+        tolerance = TOLERANCE if b'Version="4' in path.read_bytes()[:300] else 2e-5
+        for scales in (np.ones((len(model.bodies), 3)), rng.uniform(0.8, 1.25, (len(model.bodies), 3))):
+            if not np.all(scales == 1.0):
+                theirs.scale(scales)
+            q = random_pose(model, rng, 0.05)
+            rotations, origins = TorchKinematics(model, torch.float64)(torch.tensor(q), torch.tensor(scales))
+            expected = theirs.pose(q)
+            np.testing.assert_allclose(rotations, expected[0], atol=tolerance, rtol=0)
+            np.testing.assert_allclose(origins, expected[1], atol=tolerance, rtol=0)
+            np.testing.assert_allclose(Kinematics(model).markers(q, scales), expected[2], atol=tolerance, rtol=0)

@@ -20,7 +20,7 @@ class Frames:
         """``bodies`` gives the number of each body by name. Raises UserError."""
         self.source = source
         self.bodies = bodies
-        self.offsets: dict[str, tuple[Element, str]] = {}
+        self.offsets: dict[str, Element] = {}
         self.others: dict[str, str] = {}
         for tag, path in (("BodySet", "/bodyset"), ("JointSet", "/jointset"), ("ComponentSet", "/componentset")):
             for group in model.findall(tag):
@@ -40,7 +40,7 @@ class Frames:
             if child.tag == "PhysicalOffsetFrame":
                 if len(self.offsets) >= MAX_FRAMES:
                     raise self.source.fail(own, f"is one of more than {MAX_FRAMES} frames", "give a smaller model")
-                self.offsets[own] = (child, path)
+                self.offsets[own] = child
             elif child.tag.endswith("Frame"):
                 self.others[own] = child.tag
             if own == path or name is not None:
@@ -59,9 +59,9 @@ class Frames:
         if chain >= MAX_CHAIN:
             shown = path[:80]
             raise self.source.fail(where, f"refers to the frame {shown!r}, whose parents go round in a circle")
-        element, owner = self.offsets[full]
+        element = self.offsets[full]
         where = self.source.path(element, full)
-        body, parent = self.resolve(self.source.text(element, "socket_parent"), owner, where, chain + 1)
+        body, parent = self.resolve(self.source.text(element, "socket_parent"), full, where, chain + 1)
         translation = self.source.numbers(element, "translation", 3, where, "0 0 0")
         orientation = rotation_from_xyz(self.source.numbers(element, "orientation", 3, where, "0 0 0"))
         position = parent.position + parent.rotation @ translation

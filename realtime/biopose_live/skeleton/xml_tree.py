@@ -13,8 +13,9 @@ from xml.parsers import expat
 from biopose_live.errors import EXIT_MODEL, UserError
 
 Element = ElementTree.Element
-MAX_BYTES = 64 * 1024 * 1024
+MAX_BYTES = 32 * 1024 * 1024
 MAX_DEPTH = 100
+MAX_ELEMENTS = 300_000
 
 
 class _Refused(Exception):
@@ -31,7 +32,8 @@ def read_xml(path: Path) -> Element:
                 "give a model file without embedded data.",
                 EXIT_MODEL,
             )
-        data = path.read_bytes()
+        with path.open("rb") as stream:
+            data = stream.read(MAX_BYTES)  # no more than that even of a device without end
     except OSError as error:
         raise UserError(
             f"Cannot read {path}: {error.strerror or error}; check the path and its permissions.", EXIT_MODEL
@@ -42,11 +44,14 @@ def read_xml(path: Path) -> Element:
 def parse_xml(data: bytes, name: str) -> Element:
     """The root element of an XML document given as bytes; ``name`` is used in errors. Raises UserError."""
     builder = ElementTree.TreeBuilder()
-    depth = 0
+    depth = count = 0
 
     def start(tag: str, attributes: dict[str, str]) -> None:
-        nonlocal depth
+        nonlocal depth, count
         depth += 1
+        count += 1
+        if count > MAX_ELEMENTS:
+            raise _Refused(f"more than {MAX_ELEMENTS} elements")
         if depth > MAX_DEPTH:
             raise _Refused(f"elements nested deeper than {MAX_DEPTH}")
         builder.start(tag, attributes)
