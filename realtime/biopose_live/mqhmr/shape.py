@@ -16,7 +16,7 @@ Floats = NDArray[np.float64]
 
 SETTLE_S = 5.0  # seconds of good frames until the shape is held
 CORRELATION_S = 0.5
-STATURE_SIGMA_M = 0.01
+STATURE_SIGMA_M = 0.004  # a given height is taken at its word: no frame knows the scale better
 
 
 class ShapeEstimate:
