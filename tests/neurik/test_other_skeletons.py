@@ -18,6 +18,7 @@ from biopose_live.neurik.kinematic_track import OTHER_SIGMA_M, SHARED_SIGMA, Kin
 from biopose_live.skeleton.choice import load_skeleton
 from biopose_live.skeleton.kinematics import Kinematics
 from biopose_live.skeleton.model import SkeletonModel
+from other_skeleton import build
 
 FOLDER = os.environ.get("BIOPOSE_OSIM_MODELS")
 FILES: list[Path | None] = [None, *(sorted(Path(FOLDER).glob("*.osim")) if FOLDER else [])]
@@ -140,3 +141,43 @@ def test_arms_are_those_whose_coordinates_are_known(skeleton: SkeletonModel, oth
     assert [len(arm) for arm in found] == [4, 4]
     names = load_skeleton(other_skeleton).coordinate_names
     assert [names[n] for n in found[0]] == ["arm_flex_r", "arm_add_r", "arm_rot_r", "elbow_flex_r"]
+
+
+FEET = ["foot_r", "foot_l"]
+HANDS, TOES = ["hand_r", "hand_l"], ["toes_r", "toes_l"]
+LEFT_ARM = ["hand_l", "forearm_l", "upperarm_l"]
+ARMS = ["hand_r", "forearm_r", "upperarm_r", *LEFT_ARM]
+
+
+@pytest.mark.parametrize(
+    "without",
+    [
+        HANDS,
+        TOES,
+        LEFT_ARM,
+        ARMS,
+        ["Torso", *ARMS],
+        ["foot_r", "foot_l", *TOES],
+        ["Torso", *ARMS, "foot_r", "foot_l", *TOES],
+    ],
+    ids=lambda names: "-".join(names),
+)
+def test_legs_read_right_whatever_else_a_model_lacks(
+    body: BodyModel, skeleton: SkeletonModel, without: list[str]
+) -> None:
+    model = build(without)
+    calibrator, betas = Calibrator(body, model), SHAPES[1]
+    person = calibrator(betas)
+    assert np.isfinite(person.scales).all()
+    assert np.isfinite(person.marker_locations).all()
+    pose = calibrator.standing_pose(betas)
+    for side in (1, 2):
+        pose[side] = Rotation.from_rotvec([-0.8, 0, 0]).as_matrix() @ pose[side]
+        pose[side + 3] = Rotation.from_rotvec([1.0, 0, 0]).as_matrix() @ pose[side + 3]
+    _, markers, _ = body.pose_markers(pose, betas, np.zeros(3))
+    solved = KinematicTrack(model, calibrator).update(0.0, markers @ BODY_TO_GROUND.T, betas, True)
+    assert solved.rms < 0.02
+    degrees = dict(zip(model.coordinate_names, np.degrees(solved.q), strict=True))
+    for side in "rl":
+        assert degrees[f"hip_bend_{side}"] == pytest.approx(np.degrees(0.8), abs=5.0)
+        assert degrees[f"knee_bend_{side}"] == pytest.approx(np.degrees(1.0), abs=5.0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from biopose_live.errors import EXIT_MODEL, UserError
 from biopose_live.skeleton.bsk24 import bsk24_path
 from biopose_live.skeleton.choice import load_skeleton, skeleton_path
 from biopose_live.skeleton.kinematics import Kinematics
+from biopose_live.skeleton.osim_writer import write_osim
 
 
 def test_the_embedded_one_unless_another_is_given(other_skeleton: Path) -> None:
@@ -29,6 +31,13 @@ def test_a_model_without_markers_gets_its_joint_centres(other_skeleton: Path) ->
     scales = np.full((len(model.bodies), 3), 1.2)
     np.testing.assert_allclose(kinematics.markers(q, scales), kinematics.joint_centres(q, scales), atol=1e-12)
     assert model.marker_names[:2] == ["Pelvis_joint", "Torso_joint"]
+
+
+def test_markers_of_one_name_are_told_apart(other_skeleton: Path, tmp_path: Path) -> None:
+    model = load_skeleton(other_skeleton)
+    twice = [replace(marker, name="spot") for marker in model.markers[:3]]
+    write_osim(model.with_markers(twice), tmp_path / "twice.osim")
+    assert load_skeleton(tmp_path / "twice.osim").marker_names == ["spot", "spot_2", "spot_3"]
 
 
 def test_a_model_without_legs_is_refused_before_anything_runs(other_skeleton: Path, tmp_path: Path) -> None:

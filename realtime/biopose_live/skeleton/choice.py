@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from .anatomy import segments_of
@@ -18,19 +19,28 @@ def skeleton_path(given: Path | None) -> Path:
 def load_skeleton(given: Path | None) -> SkeletonModel:
     """-> the model of a run.
 
-    A model without markers gets one at each body's joint (`femur_r_joint`), so that a recording has some to show.
-    Raises UserError when the file cannot be read or used, or lacks a body that the markers need.
+    A model without markers gets one at each body's joint (`femur_r_joint`), so that a recording has some to show;
+    markers of the same name are told apart by a number. Raises UserError when the file cannot be read or used, or lacks
+    a body that the markers need.
     """
     if given is None:
         return load_bsk24()
     model = read_osim(given)
     segments_of(model)
-    if not model.markers:
-        places = [model.joint_of_body(body).child_frame.position for body in range(len(model.bodies))]
-        model = model.with_markers(
-            [
-                Marker(f"{name}_joint", body, place)
-                for body, (name, place) in enumerate(zip(model.body_names, places, strict=True))
-            ]
-        )
-    return model
+    markers = list(model.markers)
+    if not markers:
+        for body, name in enumerate(model.body_names):
+            markers.append(Marker(f"{name}_joint", body, model.joint_of_body(body).child_frame.position))
+    return model.with_markers(_told_apart(markers))
+
+
+def _told_apart(markers: list[Marker]) -> list[Marker]:
+    taken: set[str] = set()
+    result = []
+    for marker in markers:
+        name, number = marker.name, 2
+        while name in taken:
+            name, number = f"{marker.name}_{number}", number + 1
+        taken.add(name)
+        result.append(replace(marker, name=name))
+    return result
