@@ -30,7 +30,8 @@ class Architecture(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     def weight_shapes(self) -> dict[str, tuple[int, ...]]:
         """-> the name and shape of every tensor in the weight file."""
-        width, shapes = self.width, {}
+        width = self.width
+        shapes: dict[str, tuple[int, ...]] = {}
 
         def dense(name: str, rows: int, columns: int, bias: bool = True) -> None:
             shapes[f"{name}.weight"] = (rows, columns)

@@ -94,10 +94,10 @@ class OutputLayout:
         for name in FREE_JOINTS:
             axes = joints[name].axes[:3]
             coordinates = np.array([-1 if axis.coordinate is None else axis.coordinate for axis in axes])
-            limits = [
+            ranges = [
                 model.coordinates[c].range if model.coordinates[c].clamped else (-np.inf, np.inf) for c in coordinates
             ]
-            self.free.append(FreeJoint(coordinates, np.stack([a.direction for a in axes], 1), np.array(limits)))
+            self.free.append(FreeJoint(coordinates, np.stack([a.direction for a in axes], 1), np.array(ranges)))
         root = model.joints[0]
         self.place = np.array([axis.coordinate for axis in root.axes[3:]], np.int64)
         taken = {int(c) for joint in self.free for c in joint.coordinates} | {int(c) for c in self.place}

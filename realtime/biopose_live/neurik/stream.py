@@ -131,8 +131,8 @@ def _norm(x: Floats, weight: Floats, bias: Floats) -> Floats:
     return result
 
 
-def _silu(x: Floats) -> Floats:
-    result: Floats = x / (1.0 + np.exp(-np.clip(x, -60.0, 60.0)))
+def _silu(x: NDArray[np.floating]) -> Floats:
+    result: Floats = np.asarray(x / (1.0 + np.exp(-np.clip(x, -60.0, 60.0))), np.float32)
     return result
 
 

@@ -128,7 +128,8 @@ def clips_of(poses: PoseSet, held_out: frozenset[str]) -> tuple[list[int], list[
 
     held_out: names of subjects, or parts of clips' names for archives that do not name their subjects.
     """
-    train, held = [], []
+    train: list[int] = []
+    held: list[int] = []
     for clip, (name, subject) in enumerate(zip(poses.clip_names, poses.subject, strict=True)):
         away = subject in held_out or any(part in name for part in held_out)
         (held if away else train).append(clip)

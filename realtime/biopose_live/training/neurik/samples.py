@@ -58,7 +58,7 @@ class SampleMaker:
         rng = np.random.default_rng(seed)
         times = _clock(rng)
         sequence = self._bank.draw(times, rng)
-        betas = rng.normal(size=self._body.n_shape)
+        betas = rng.normal(size=(self._body.n_shape,))
         look = self._camera.look(sequence, betas, rng)
         labels = label(times, look.true, betas, self._model, self._calibrator)
         origin = look.seen[:, self._pelvis].mean(1, keepdims=True)

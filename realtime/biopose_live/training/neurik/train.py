@@ -20,35 +20,15 @@ from torch import Tensor
 from biopose_live.body.model import BodyModel
 from biopose_live.errors import UserError
 from biopose_live.neurik.architecture import Architecture
-from biopose_live.neurik.calibration import BODY_TO_GROUND, Calibrator
+from biopose_live.neurik.mean_person import marker_places, standing_observer
 from biopose_live.neurik.observation import MOTION, Observer
 from biopose_live.neurik.outputs import ROOT_UNIT_M, SCALE_UNIT, OutputLayout
 from biopose_live.neurik.torch_network import NeurIKNetwork
 from biopose_live.skeleton.bsk24 import load_bsk24
-from biopose_live.skeleton.model import SkeletonModel
 from biopose_live.training.neurik.batches import Batch, SampleSet
 from biopose_live.training.neurik.losses import Losses
 
 REPORT_EVERY = 200
-
-
-def standing_observer(body: BodyModel, model: SkeletonModel) -> Observer:
-    """-> an observer that tells turns from the mean person's zero pose."""
-    mean = np.zeros(body.n_shape)
-    _, markers, _ = body.pose_markers(Calibrator(body, model).standing_pose(mean), mean, np.zeros(3))
-    return Observer(body.marker_names, markers @ BODY_TO_GROUND.T)
-
-
-def marker_places(body: BodyModel, model: SkeletonModel, people: int = 60) -> tuple[np.ndarray, np.ndarray]:
-    """-> bodies (M,) and mean locations (M, 3) m in the unscaled bodies, over random shapes."""
-    calibrator = Calibrator(body, model)
-    rng = np.random.default_rng(0)
-    places, bodies = [], np.zeros(0, np.int64)
-    for _ in range(people):
-        calibration = calibrator(rng.normal(size=body.n_shape))
-        bodies = calibration.marker_bodies
-        places.append(calibration.marker_locations / calibration.scales[bodies])
-    return bodies, np.mean(places, 0)
 
 
 def starting_network(

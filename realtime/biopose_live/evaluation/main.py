@@ -1,0 +1,51 @@
+"""`biopose-eval`: benchmarks that score the product's own answers against known truth.
+
+    biopose-eval neurik    NeurIK beside inverse kinematics on held-out motion
+
+Exit codes are those of `biopose_live.errors`.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+
+from biopose_live.errors import EXIT_FAILURE, EXIT_INTERRUPTED, EXIT_OK, EXIT_USAGE
+
+USAGE = """usage: biopose-eval neurik [options]
+
+Scores the product's own answers against known truth.
+
+  neurik    NeurIK beside inverse kinematics on held-out motion
+
+biopose-eval neurik --help  describes the options."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """-> exit code."""
+    given = sys.argv[1:] if arguments is None else list(arguments)
+    if given[:1] == ["neurik"]:
+        from biopose_live.pipeline.child import limit_threads
+
+        limit_threads(os.environ)  # before NumPy is imported, or it has made its threads already
+        from biopose_live.evaluation.neurik_benchmark import main as neurik
+
+        try:
+            return neurik(given[1:])
+        except KeyboardInterrupt:
+            return EXIT_INTERRUPTED
+        except BrokenPipeError:
+            # Whoever read the tables has left (`biopose-eval neurik | head`); Python would complain once more.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return EXIT_FAILURE
+    if given[:1] in (["-h"], ["--help"]):
+        print(USAGE)
+        return EXIT_OK
+    found = f"{given[0]} is not a benchmark" if given else "no benchmark was named"
+    print(f"biopose-eval: {found}; give one of: neurik.", file=sys.stderr)
+    return EXIT_USAGE
+
+
+if __name__ == "__main__":
+    sys.exit(main())
