@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -23,6 +25,7 @@ from biopose_live.skeleton.model import (
 from biopose_live.skeleton.torch_kinematics import TorchKinematics
 
 F64 = torch.float64
+AXES = [Axis(row, IDENTITY, None) for row in np.eye(3)] * 2
 
 
 def _function(rng: np.random.Generator) -> Function:
@@ -143,6 +146,36 @@ def test_one_set_of_scales_serves_a_whole_sequence(bsk24: SkeletonModel) -> None
     again = batched(torch.tensor(q), person.expand(2, 3, 24, 3).contiguous())
     torch.testing.assert_close((rotations, origins), again)
     torch.testing.assert_close(batched(torch.tensor(q[0, 0]), person[0, 0])[1], origins[0, 0])
+
+
+def test_autocast_does_not_coarsen_the_poses(bsk24: SkeletonModel) -> None:
+    q, scales = (torch.tensor(x).float() for x in _draw(bsk24, 4, (2,)))
+    batched = TorchKinematics(bsk24)
+    plain = (*batched(q, scales), batched.markers(q, scales), batched.joint_centres(q, scales))
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        mixed = (*batched(q, scales), batched.markers(q, scales), batched.joint_centres(q, scales))
+    torch.testing.assert_close(mixed, plain, atol=0, rtol=0)
+
+
+def test_holds_nothing_to_learn_or_to_save(bsk24: SkeletonModel) -> None:
+    batched = TorchKinematics(bsk24)
+    assert not list(batched.parameters())
+    assert not batched.state_dict()
+
+
+def test_empty_batches_and_models_that_cannot_move() -> None:
+    still = _random_model(0)
+    joint = replace(still.joints[0], axes=tuple(replace(axis, coordinate=None, function=ZERO) for axis in AXES))
+    still = replace(still, joints=(joint,), bodies=still.bodies[:1], coordinates=(), couplers=(), markers=())
+    batched = TorchKinematics(still, F64)
+    rotations, origins = batched(torch.zeros(3, 0, dtype=F64))
+    rotation, origin = Kinematics(still).forward(np.zeros(0))
+    np.testing.assert_allclose(rotations[2], rotation, atol=1e-15)
+    np.testing.assert_allclose(origins[2], origin, atol=1e-15)
+    assert batched.markers(torch.zeros(3, 0, dtype=F64)).shape == (3, 0, 3)
+    model = _random_model(1)
+    nothing = TorchKinematics(model, F64)(torch.zeros(0, 2, len(model.coordinates), dtype=F64))
+    assert nothing[0].shape == (0, 2, len(model.bodies), 3, 3)
 
 
 def test_wrong_shapes_and_kinds_are_refused(bsk24: SkeletonModel) -> None:

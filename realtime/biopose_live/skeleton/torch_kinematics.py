@@ -191,7 +191,9 @@ class TorchKinematics(nn.Module):
         dtype or device.
         """
         batch, rows, stretch = self._flatten(q, scales)
-        rotation, origin = self._pose(rows, stretch)
+        # Half precision, which autocast would choose for the products, puts a hand centimetres off.
+        with torch.autocast(rows.device.type, enabled=False):
+            rotation, origin = self._pose(rows, stretch)
         return (
             rotation.permute(3, 0, 1, 2).reshape(*batch, self.bodies, 3, 3),
             origin.permute(2, 0, 1).reshape(*batch, self.bodies, 3),
@@ -216,10 +218,11 @@ class TorchKinematics(nn.Module):
     def joint_centres(self, q: Tensor, scales: Tensor | None = None) -> Tensor:
         """Centre (..., B, 3) m in ground of the joint that carries each body, by body. Raises as `forward`."""
         batch, rows, stretch = self._flatten(q, scales)
-        rotation, origin = self._pose(rows, stretch)
-        if self.child_offsets:
-            local = self._child_offset(stretch).expand(-1, -1, rows.shape[1]).index_select(0, self.by_body)
-            origin = origin + turn(rotation, local)
+        with torch.autocast(rows.device.type, enabled=False):
+            rotation, origin = self._pose(rows, stretch)
+            if self.child_offsets:
+                local = self._child_offset(stretch).expand(-1, -1, rows.shape[1]).index_select(0, self.by_body)
+                origin = origin + turn(rotation, local)
         return origin.permute(2, 0, 1).reshape(*batch, self.bodies, 3)
 
     def place_markers(
@@ -241,10 +244,10 @@ class TorchKinematics(nn.Module):
         origin = origins.reshape(math.prod(batch), self.bodies, 3).permute(1, 2, 0)
         stretch = None if scales is None else self._stretch(scales, batch)
         if marker_bodies is None:
-            marker_bodies, locations = self.marker_bodies, self.marker_location
+            marker_bodies, locations = [marker.body for marker in self.model.markers], self.marker_location
             if self.turned_markers and stretch is not None:
                 known = torch.cat([stretch, torch.ones_like(stretch[:1])])  # the ground, -1, comes last
-                local = torch.bmm(self.marker_spread, known[marker_bodies])
+                local = torch.bmm(self.marker_spread, known[self.marker_bodies])
                 locations = local.permute(2, 0, 1).reshape(*batch, len(marker_bodies), 3)
         if locations is None:
             raise ValueError("marker bodies were given without marker locations")
@@ -258,7 +261,8 @@ class TorchKinematics(nn.Module):
             if stretch is not None:
                 stretch = torch.cat([stretch, stretch.new_ones((1, 3, poses))])
             numbers = np.where(numbers == GROUND, self.bodies, numbers)
-        points = attached_points(rotation, origin, stretch, numbers, locations, batch)
+        with torch.autocast(rotation.device.type, enabled=False):
+            points = attached_points(rotation, origin, stretch, numbers, locations, batch)
         return points.permute(2, 0, 1).reshape(*batch, len(numbers), 3)
 
     def _flatten(self, q: Tensor, scales: Tensor | None) -> tuple[Sequence[int], Tensor, Tensor | None]:
@@ -322,7 +326,7 @@ class TorchKinematics(nn.Module):
         if self.still_joints:
             angle = torch.cat([angle, angle.new_zeros((1, poses))]).index_select(0, self.get_buffer("angle_row"))
         wave = torch.stack([angle.cos(), angle.sin()], dim=1)
-        factor = torch.baddbmm(self.factor_constant, self.factor_wave, wave).reshape(-1, 3, 3, poses)
+        factor = torch.baddbmm(self.factor_constant, self.factor_wave, wave).reshape(len(wave), 3, 3, poses)
         all_joints, two_axes, three_axes = self.rotation_counts
         first, second, third = factor.split([all_joints, two_axes, three_axes])
         parts = [first]

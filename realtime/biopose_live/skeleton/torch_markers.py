@@ -41,7 +41,7 @@ def attached_points(
         columns = columns * stretch[:, :, None]
     local = locations.to(rotation).index_select(0, torch.from_numpy(seats.ravel()).to(rotation.device))
     placed = torch.bmm(local.reshape(bodies, width, 3), columns.reshape(bodies, 3, 3 * poses))
-    chosen = placed.reshape(-1, 3, poses).index_select(0, torch.from_numpy(seat_of).to(rotation.device))
+    chosen = placed.reshape(bodies * width, 3, poses).index_select(0, torch.from_numpy(seat_of).to(rotation.device))
     return chosen + origin.index_select(0, body)
 
 
