@@ -306,6 +306,9 @@ def _check(drawn: _Drawn, text: str, folder: Path, oracle: Any) -> None:
     theirs = opensim.Model(str(path))
     assert [c.getName() for c in theirs.getCoordinateSet()] == model.coordinate_names
     assert [c.getDefaultLocked() for c in theirs.getCoordinateSet()] == [c.locked for c in model.coordinates]
+    for coordinate, other in zip(model.coordinates, theirs.getCoordinateSet(), strict=True):
+        kind = 3 if coordinate.coupled else 1 if coordinate.rotational else 2
+        assert kind == other.getMotionType(), coordinate.name
     # Along oblique axes OpenSim's scaling of translations is not one at scale one; this project's is.
     _moves_alike(path, model, drawn, oracle, scaled=not drawn.oblique)
     written = folder / "written.osim"

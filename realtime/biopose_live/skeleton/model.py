@@ -80,7 +80,11 @@ class Joint:
 
 @dataclass(frozen=True)
 class Coordinate:
-    """A generalised coordinate (rad or m). ``joint`` indexes ``SkeletonModel.joints``; ``rotational`` is its kind."""
+    """A generalised coordinate (rad or m). ``joint`` indexes ``SkeletonModel.joints``; ``rotational`` is its kind.
+
+    ``coupled`` marks one that drives motions only through functions other than lines of slope 1 or -1, such as a
+    patella's: OpenSim counts it as neither rotation nor translation, and never converts it from degrees.
+    """
 
     name: str
     joint: int
@@ -89,6 +93,7 @@ class Coordinate:
     range: tuple[float, float]
     clamped: bool
     locked: bool
+    coupled: bool = False
 
 
 @dataclass(frozen=True)
@@ -272,21 +277,29 @@ def scale_model(model: SkeletonModel, scales: FloatArray) -> SkeletonModel:
 def coupler_stretch(model: SkeletonModel, coupler: Coupler) -> tuple[int, FloatArray]:
     """The body, and the weights (3,) of its scales, whose product stretches what ``coupler`` dictates.
 
-    OpenSim scales a coupler whose dependent coordinate it counts as a translation: one that turns nothing and shifts by
-    a line of slope 1 or -1. The scale is the parent's of that coordinate's joint (and OpenSim refuses if that parent
-    does not scale alike along all axes; here the factor is the one along the translation). GROUND for a coupler that
-    does not stretch.
+    OpenSim scales a coupler whose dependent coordinate it counts as a translation (`direct_slot`), with the parent of
+    that coordinate's joint; it refuses if that parent does not scale alike along all axes, where the factor here is the
+    one along the translation. GROUND for a coupler that does not stretch.
     """
     joint = model.joints[model.coordinates[coupler.dependent].joint]
-    if joint.parent == GROUND or any(axis.coordinate == coupler.dependent for axis in joint.axes[:3]):
+    slot = direct_slot(joint.axes, coupler.dependent)
+    if joint.parent == GROUND or slot is None or slot < 3:
         return GROUND, np.zeros(3)
-    for axis in joint.axes[3:]:
-        if axis.coordinate == coupler.dependent and _is_shift(axis.function):
-            return joint.parent, axis.direction**2
-    return GROUND, np.zeros(3)
+    return joint.parent, joint.axes[slot].direction ** 2
 
 
-def _is_shift(function: Function) -> bool:
+def direct_slot(axes: Sequence[Axis], coordinate: int) -> int | None:
+    """Which of a joint's six motions tells OpenSim the kind of a coordinate: the last that follows it by a line.
+
+    The line's slope must be 1 or -1. None for a coordinate that no motion follows so.
+    """
+    for slot in reversed(range(len(axes))):
+        if axes[slot].coordinate == coordinate and _is_direct(axes[slot].function):
+            return slot
+    return None
+
+
+def _is_direct(function: Function) -> bool:
     return isinstance(function, Polynomial) and len(function.coefficients) == 2 and abs(function.coefficients[0]) == 1.0
 
 

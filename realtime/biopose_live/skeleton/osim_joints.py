@@ -11,7 +11,7 @@ from dataclasses import replace
 import numpy as np
 
 from .functions import IDENTITY, ZERO, Polynomial
-from .model import GROUND, Axis, Body, Coordinate, FloatArray, Joint, complete_rotations
+from .model import GROUND, Axis, Body, Coordinate, FloatArray, Joint, complete_rotations, direct_slot
 from .osim_frames import Frames
 from .osim_functions import function_in, still_value
 from .osim_values import Source
@@ -68,12 +68,13 @@ class Joints:
         return self._in_tree_order(joints)
 
     def _classify(self, first: int, axes: tuple[Axis, ...]) -> None:
-        """Mark as translational the joint's coordinates that turn nothing."""
+        """Say which of the joint's coordinates are rotations, translations or, like OpenSim, coupled."""
         turning = {axis.coordinate for axis in axes[:3]}
         moving = {axis.coordinate for axis in axes[3:]}
         for number in range(first, len(self.coordinates)):
-            if number in moving - turning:
-                self.coordinates[number] = replace(self.coordinates[number], rotational=False)
+            slot = direct_slot(axes, number)
+            rotational = slot < 3 if slot is not None else number in turning or number not in moving
+            self.coordinates[number] = replace(self.coordinates[number], rotational=rotational, coupled=slot is None)
 
     def _check_names(self) -> None:
         names: set[str] = set()
