@@ -32,6 +32,17 @@ def test_spline_equals_opensim_inside_and_outside_its_knots(count: int) -> None:
         assert ours.value(float(x)) == pytest.approx(_value(theirs, x), abs=1e-12)
 
 
+def test_a_long_uneven_spline_equals_opensim() -> None:
+    rng = np.random.default_rng(0)
+    x, y = np.cumsum(rng.uniform(0.01, 0.2, 300)), rng.normal(size=300)
+    theirs = opensim.SimmSpline()
+    for pair in zip(x, y, strict=True):
+        theirs.addPoint(float(pair[0]), float(pair[1]))
+    ours = Spline(x, y)
+    for probe in np.linspace(x[0] - 0.1, x[-1] + 0.1, 200):
+        assert ours.value(float(probe)) == pytest.approx(_value(theirs, probe), abs=1e-9)
+
+
 def test_piecewise_linear_equals_opensim() -> None:
     theirs = _opensim_spline("PiecewiseLinearFunction", 6)
     ours = Spline(X, Y, "PiecewiseLinearFunction")
@@ -61,3 +72,6 @@ def test_only_the_plain_line_counts_as_a_pure_degree_of_freedom() -> None:
     assert not Polynomial((-1.0, 0.0)).is_identity
     assert not Polynomial((1.0, 0.1)).is_identity
     assert not Spline(X, Y).is_identity
+    # Doubling half a line does not make it one: OpenSim would see a multiplied function.
+    assert not Polynomial((0.5, 0.0)).scaled(2.0).is_identity
+    assert Polynomial((1.0, 0.0)).scaled(1.0).is_identity

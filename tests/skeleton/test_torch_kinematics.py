@@ -157,6 +157,16 @@ def test_autocast_does_not_coarsen_the_poses(bsk24: SkeletonModel) -> None:
     torch.testing.assert_close(mixed, plain, atol=0, rtol=0)
 
 
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+def test_the_gpu_agrees() -> None:
+    model = _random_model(2)
+    q, scales = (torch.tensor(x) for x in _draw(model, 2, (4, 5)))
+    here, there = TorchKinematics(model, F64), TorchKinematics(model, F64, "cuda")
+    for ours, theirs in zip(here(q, scales), there(q.cuda(), scales.cuda()), strict=True):
+        torch.testing.assert_close(theirs.cpu(), ours)
+    torch.testing.assert_close(there.markers(q.cuda(), scales.cuda()).cpu(), here.markers(q, scales))
+
+
 def test_holds_nothing_to_learn_or_to_save(bsk24: SkeletonModel) -> None:
     batched = TorchKinematics(bsk24)
     assert not list(batched.parameters())
