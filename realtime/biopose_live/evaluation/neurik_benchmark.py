@@ -162,7 +162,7 @@ class Benchmark:
 def main_table(conditions: Mapping[str, Mapping[str, Scores]]) -> Table:
     """-> each figure, NeurIK beside IK, for each condition."""
     table = _titled("NeurIK beside inverse kinematics on the same markers")
-    table.add_column("")
+    table.add_column("", no_wrap=True)
     for condition in conditions:
         for method in (NEURIK, IK):
             table.add_column(f"{TITLES[method]}, {condition}", justify="right", style="bold" * (method == NEURIK))
@@ -270,9 +270,7 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
 def main(arguments: Sequence[str] | None = None) -> int:
     """-> exit code."""
     given = parse(arguments)
-    console = Console(highlight=False)
-    if not console.is_terminal:
-        console = Console(highlight=False, width=PIPE_WIDTH)
+    console = table_console()
     try:
         path = given.samples or HELD_OUT
         samples = HeldOut.load([path]).spread(given.sequences)
@@ -285,6 +283,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(error, file=sys.stderr)
         return error.exit_code
     return 0
+
+
+def table_console() -> Console:
+    """-> where tables go: as wide as the terminal, or wide enough for them in a file or pipe."""
+    console = Console(highlight=False)
+    return console if console.is_terminal else Console(highlight=False, width=PIPE_WIDTH)
 
 
 def write(report: Report, path: Path) -> None:

@@ -8,7 +8,7 @@ Letters: N sequences, T frames, M markers, Q coordinates, B bodies.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 import numpy as np
@@ -52,6 +52,10 @@ class Batch:
     to_world: Tensor
     origin: Tensor
     good: Tensor
+
+    def to(self, device: torch.device) -> Batch:
+        """-> the same on another device."""
+        return Batch(*(getattr(self, field.name).to(device) for field in fields(self)))
 
 
 class SampleSet:

@@ -34,8 +34,8 @@ JOINTS, MARKERS, SCALES, ANGLES, FREE, PLACE, SPEED, ACCELERATION, SURENESS = (
     2.0,
     1.0,
     2.0,
-    0.1,
-    0.004,
+    0.2,
+    0.012,
     0.02,
 )
 FLAT = 1e-2  # near a singular pose the gradient of an angle is held below 1 / sqrt(FLAT) of the rotation's
@@ -61,6 +61,8 @@ class Losses(nn.Module):
     axes: Tensor
     sign: Tensor
     locations: Tensor
+    free: Tensor
+    ranged: Tensor
 
     def __init__(self, model: SkeletonModel, marker_bodies: np.ndarray, locations: np.ndarray) -> None:
         """marker_bodies (M,), locations (M, 3) m in the unscaled bodies: where markers sit on people on the whole."""
@@ -77,8 +79,9 @@ class Losses(nn.Module):
         constant("axes", [joint.axes for joint in self.layout.free])
         constant("sign", [joint.sign for joint in self.layout.free])
         constant("locations", locations)
-        self.free = torch.tensor(np.array([joint.coordinates for joint in self.layout.free]))
-        self.ranged = torch.tensor(self.layout.ranged)
+        free = torch.tensor(np.array([joint.coordinates for joint in self.layout.free]))
+        self.register_buffer("free", free, persistent=False)
+        self.register_buffer("ranged", torch.tensor(self.layout.ranged), persistent=False)
         self.pelvis = model.body_index("pelvis")
 
     def answer(self, raw: Tensor) -> Answer:

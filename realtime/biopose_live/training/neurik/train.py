@@ -9,16 +9,19 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import pickle
 import time
 from pathlib import Path
+from typing import Any
 
+import msgspec
 import numpy as np
 import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
 from biopose_live.body.model import BodyModel
-from biopose_live.errors import UserError
+from biopose_live.errors import EXIT_SOURCE, EXIT_USAGE, UserError
 from biopose_live.neurik.architecture import Architecture
 from biopose_live.neurik.mean_person import marker_places, standing_observer
 from biopose_live.neurik.observation import MOTION, Observer
@@ -62,11 +65,11 @@ def starting_network(
 
 
 @torch.no_grad()
-def held_out(network: torch.nn.Module, losses: Losses, held: SampleSet) -> dict[str, float]:
+def held_out(network: torch.nn.Module, losses: Losses, held: SampleSet, device: torch.device) -> dict[str, float]:
     """-> the mean report over the held-out samples."""
     reports = []
     for start in range(0, len(held), 20):
-        batch = held.whole(start, start + 20)
+        batch = held.whole(start, start + 20).to(device)
         reports.append(losses(run(network, batch), batch)[1])
     return {key: float(np.mean([report[key] for report in reports])) for key in reports[0]}
 
@@ -75,6 +78,30 @@ def run(network: torch.nn.Module, batch: Batch) -> Tensor:
     """-> raw answers (N, T, O)."""
     raw: Tensor = network(batch.markers, batch.turns, batch.motion, batch.times)
     return raw
+
+
+def chosen_device(name: str) -> torch.device:
+    """Raises UserError when there is no such device here."""
+    try:
+        device = torch.device(name)
+        torch.zeros(1, device=device)
+    except (RuntimeError, AssertionError) as error:  # torch without CUDA raises an AssertionError
+        found = str(error).splitlines()[0]
+        raise UserError(f"--device {name} cannot be used here ({found}); give cpu or cuda.", EXIT_USAGE) from error
+    return device
+
+
+def read_state(path: Path, device: torch.device) -> dict[str, Any]:
+    """-> what `train` saved to go on from.  Raises UserError when it cannot be read."""
+    try:
+        state: dict[str, Any] = torch.load(path, map_location=device, weights_only=True)
+        missing = {"network", "averaged", "optimiser", "step", "seconds"} - set(state)
+    except (OSError, RuntimeError, EOFError, ValueError, TypeError, pickle.UnpicklingError) as error:
+        found = str(error).splitlines()[0]
+        raise UserError(f"{path} cannot be gone on from ({found}); train anew.", EXIT_SOURCE) from error
+    if missing:
+        raise UserError(f"{path} cannot be gone on from (it lacks {min(missing)}); train anew.", EXIT_SOURCE)
+    return state
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -91,7 +118,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--bfloat16", action="store_true", help="matrix products in bfloat16")
-    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--device", default="cpu", help="cpu or cuda")
     parser.add_argument("--resume", type=Path, help="go on from the .state.pt of an earlier run")
     return parser
 
@@ -109,6 +136,7 @@ def main(arguments: list[str] | None = None) -> int:
 def train(args: argparse.Namespace) -> None:
     """Runs a training. Raises UserError when samples are missing or damaged."""
     torch.set_num_threads(args.threads)
+    device = chosen_device(args.device)
     torch.manual_seed(args.seed)
     body, model = BodyModel.load(), load_bsk24()
     observer, layout = standing_observer(body, model), OutputLayout(model)
@@ -117,17 +145,24 @@ def train(args: argparse.Namespace) -> None:
         len(body.marker_names), Observer.features, MOTION, layout.size, layers=args.layers, width=args.width
     )
     losses = Losses(model, *marker_places(body, model))
-    network = starting_network(layout, architecture, samples, losses, np.random.default_rng(args.seed))
+    network = starting_network(layout, architecture, samples, losses, np.random.default_rng(args.seed)).to(device)
+    losses.to(device)
     averaged = torch.optim.swa_utils.AveragedModel(
         network, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(0.998)
     )
     optimiser = torch.optim.AdamW(network.parameters(), lr=args.rate, weight_decay=0.02, betas=(0.9, 0.98))
     step, spent = 0, 0.0
     if args.resume:
-        state = torch.load(args.resume, weights_only=True)
-        network.load_state_dict(state["network"])
-        averaged.load_state_dict(state["averaged"])
-        optimiser.load_state_dict(state["optimiser"])
+        state = read_state(args.resume, device)
+        try:
+            network.load_state_dict(state["network"])
+            averaged.load_state_dict(state["averaged"])
+            optimiser.load_state_dict(state["optimiser"])
+        except (RuntimeError, ValueError, KeyError) as error:
+            raise UserError(
+                f"{args.resume} is of a network of other sizes; give the --layers and --width that it was begun with.",
+                EXIT_SOURCE,
+            ) from error
         step, spent = state["step"], state["seconds"]
     rng = np.random.default_rng((args.seed, step))
     start = time.monotonic() - spent
@@ -141,8 +176,8 @@ def train(args: argparse.Namespace) -> None:
         rate = args.rate * min(1.0, (step + 1) / 200) * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * done)))
         for group in optimiser.param_groups:
             group["lr"] = rate
-        batch = samples.draw(args.batch, rng)
-        with torch.autocast("cpu", torch.bfloat16, enabled=args.bfloat16):
+        batch = samples.draw(args.batch, rng).to(device)
+        with torch.autocast(device.type, torch.bfloat16, enabled=args.bfloat16):
             raw = run(network, batch)
         loss, _ = losses(raw.float(), batch)
         optimiser.zero_grad()
@@ -152,17 +187,32 @@ def train(args: argparse.Namespace) -> None:
         averaged.update_parameters(network)
         step += 1
         if step % REPORT_EVERY == 0:
-            report = held_out(averaged.module, losses, held)
+            report = held_out(averaged.module, losses, held, device)
             seconds = time.monotonic() - start
             print(f"step {step}  {seconds:.0f} s  " + "  ".join(f"{k} {v:.3g}" for k, v in report.items()), flush=True)
             save(averaged.module, observer, args, report, step)
-            state = {"network": network.state_dict(), "averaged": averaged.state_dict(), "step": step}
-            torch.save(
-                {**state, "optimiser": optimiser.state_dict(), "seconds": seconds}, args.out.with_suffix(".state.pt")
-            )
-    report = held_out(averaged.module, losses, held)
+            save_state(args.out, network, averaged, optimiser, step, seconds)
+    seconds = time.monotonic() - start
+    report = held_out(averaged.module, losses, held, device)
     save(averaged.module, observer, args, report, step)
+    save_state(args.out, network, averaged, optimiser, step, seconds)
     print(json.dumps(report, indent=1))
+
+
+def save_state(
+    out: Path,
+    network: torch.nn.Module,
+    averaged: torch.nn.Module,
+    optimiser: torch.optim.Optimizer,
+    step: int,
+    seconds: float,
+) -> None:
+    """Writes what `--resume` needs beside the weights; the file is complete when it appears under its name."""
+    path = out.with_suffix(".state.pt")
+    partial = path.with_name(path.name + ".partial")
+    state = {"network": network.state_dict(), "averaged": averaged.state_dict(), "optimiser": optimiser.state_dict()}
+    torch.save({**state, "step": step, "seconds": seconds}, partial)
+    partial.replace(path)
 
 
 def save(
@@ -170,8 +220,6 @@ def save(
 ) -> None:
     """Writes the weights (half precision) with the architecture, the settings and what they scored."""
     assert isinstance(network, NeurIKNetwork)
-    import msgspec
-
     settings = {k: v.name if isinstance(v, Path) else str(v) for k, v in vars(args).items()}
     metadata = {
         "architecture": msgspec.json.encode(network.architecture).decode(),
@@ -179,7 +227,10 @@ def save(
         "held_out": json.dumps(report),
     }
     tensors = {**network.state_dict(), "standing": torch.from_numpy(observer.standing)}
-    save_file({k: v.half().contiguous() for k, v in tensors.items()}, args.out, metadata)
+    args.out.parent.mkdir(parents=True, exist_ok=True)
+    partial = args.out.with_name(args.out.name + ".partial")
+    save_file({k: v.half().cpu().contiguous() for k, v in tensors.items()}, partial, metadata)
+    partial.replace(args.out)
 
 
 if __name__ == "__main__":

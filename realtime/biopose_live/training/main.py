@@ -1,0 +1,46 @@
+"""`biopose-train`: makes the networks' weights anew, or on motion capture of your own.
+
+    biopose-train neurik    motion capture in, NeurIK's weights out
+
+Exit codes are those of `biopose_live.errors`.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+
+from biopose_live.errors import EXIT_INTERRUPTED, EXIT_OK, EXIT_USAGE
+
+USAGE = """usage: biopose-train neurik --motion PATH ... --out FOLDER [options]
+
+  neurik    motion capture in, NeurIK's weights out
+
+biopose-train neurik --help  describes the options."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """-> exit code."""
+    given = sys.argv[1:] if arguments is None else list(arguments)
+    if given[:1] == ["neurik"]:
+        from biopose_live.pipeline.child import limit_threads
+
+        limit_threads(os.environ)  # sequences are made by one process a core already
+        from biopose_live.training.neurik.command import main as neurik
+
+        try:
+            return neurik(given[1:])
+        except KeyboardInterrupt:
+            print("Stopped; the same command with --resume goes on.", file=sys.stderr)
+            return EXIT_INTERRUPTED
+    if given[:1] in (["-h"], ["--help"]):
+        print(USAGE)
+        return EXIT_OK
+    found = f"{given[0]} is not a network" if given else "no network was named"
+    print(f"biopose-train: {found}; give one of: neurik.", file=sys.stderr)
+    return EXIT_USAGE
+
+
+if __name__ == "__main__":
+    sys.exit(main())
