@@ -4,9 +4,10 @@ All kernels stand in this one file because numba's cache watches only the file o
 kernel changed in another file would leave its callers stale.
 
 A joint's six motions are three body-fixed rotations and three translations along axes of its parent frame (OpenSim's
-CustomJoint). The solver's work is ordered by body: markers of one body share the motions that move them, so their part
-of the Gauss-Newton matrix is built densely over those few columns and added to the whole once; only the lower triangle
-is kept.
+CustomJoint). The solver treats markers as point masses: the Gauss-Newton matrix ``J^T W J`` is then the skeleton's
+joint-space inertia matrix, built from sums over whole subtrees (composite rigid bodies) and factored from the leaves
+inwards, which leaves the zeros between branches zero (Featherstone 2008, Rigid Body Dynamics Algorithms, sections 6.2
+and 6.3). Only the lower triangle is kept. Views of arrays are avoided in loops: each costs two reference counts.
 
 Dimensions: B bodies = J joints, Q coordinates, F free coordinates, M markers (sorted by body), P polynomials,
 S splines, C couplers. Ground is body -1.
@@ -169,6 +170,7 @@ def pose_tree(
     """
     frame = np.empty((3, 3))
     turned = np.empty((3, 3))
+    product = np.empty((3, 3))
     step = np.empty((3, 3))
     local = np.empty(3)
     offset = np.empty(3)
@@ -185,22 +187,33 @@ def pose_tree(
         turned[:] = frame
         for k in range(6):
             coordinate = tree.coordinate[j, k]
-            value, rate[j, k] = evaluate(tree, tree.function[j, k], q[coordinate] if coordinate >= 0 else 0.0)
-            axis = tree.axis[j, k]
+            if tree.function[j, k, 0] == LINE:
+                slope = tree.function[j, k, 1]
+                value = tree.function[j, k, 2]
+                if coordinate >= 0:
+                    value += slope * q[coordinate]
+            else:
+                value, slope = evaluate(tree, tree.function[j, k], q[coordinate] if coordinate >= 0 else 0.0)
+            rate[j, k] = slope
+            if coordinate < 0 and value == 0.0:
+                continue  # still: nobody asks for its direction
+            x = tree.axis[j, k, 0]
+            y = tree.axis[j, k, 1]
+            z = tree.axis[j, k, 2]
             if k >= 3:
-                _turn(frame, axis, direction[j, k])
                 value *= factor[j, k - 3]
                 rate[j, k] *= factor[j, k - 3]
                 for i in range(3):
-                    local[i] += value * axis[i]
+                    direction[j, k, i] = frame[i, 0] * x + frame[i, 1] * y + frame[i, 2] * z
+                    local[i] += value * tree.axis[j, k, i]
                 continue
-            _turn(turned, axis, direction[j, k])
+            for i in range(3):
+                direction[j, k, i] = turned[i, 0] * x + turned[i, 1] * y + turned[i, 2] * z
             if value != 0.0:
                 # Rodrigues' rotation by value about axis.
                 cosine = np.cos(value)
                 sine = np.sin(value)
                 rest = 1.0 - cosine
-                x, y, z = axis
                 step[0, 0] = cosine + x * x * rest
                 step[0, 1] = x * y * rest - z * sine
                 step[0, 2] = x * z * rest + y * sine
@@ -210,8 +223,8 @@ def pose_tree(
                 step[2, 0] = z * x * rest - y * sine
                 step[2, 1] = z * y * rest + x * sine
                 step[2, 2] = cosine + z * z * rest
-                _multiply(turned, step, rotation[child])
-                turned[:] = rotation[child]
+                _multiply(turned, step, product)
+                turned, product = product, turned
         _turn(frame, local, offset)
         for i in range(3):
             pivot[j, i] += offset[i]
@@ -266,7 +279,8 @@ class _Work(NamedTuple):
     factor: FloatArray
     gain: FloatArray
     derivative: FloatArray
-    block: FloatArray
+    mass: FloatArray  # (B, 16), see `_gather`
+    motion: FloatArray  # (J, 6, 6): angular and linear rate of each motion that a free coordinate drives
 
 
 @njit(cache=True)
@@ -281,7 +295,8 @@ def _work(problem: Problem, coordinates: int) -> _Work:
         np.ones((count, 3)),
         np.ones(coordinates),
         np.empty((problem.widest, 3)),
-        np.empty((problem.widest, problem.widest)),
+        np.empty((count, 16)),
+        np.empty((count, 6, 6)),
     )
 
 
@@ -354,6 +369,61 @@ def _differentiate(problem: Problem, body: int, point: FloatArray, work: _Work) 
 
 
 @njit(cache=True, fastmath=FAST)
+def _gather(problem: Problem, targets: FloatArray, weights: FloatArray, origin: FloatArray, work: _Work) -> float:
+    """Sums over the markers of each body and all bodies beyond it, about ``origin``; returns the markers' cost.
+
+    Sixteen a body, for markers at ``x`` with weight ``w`` and residual ``r``: w; w x (3); w (|x|^2 1 - x x^T), lower
+    triangle (6); w x cross r (3); w r (3).
+    """
+    tree = problem.tree
+    mass = work.mass
+    mass[:] = 0.0
+    cost = 0.0
+    for m in range(problem.marker_body.shape[0]):
+        source = problem.marker_order[m]
+        w = weights[source]
+        if not w > 0.0:
+            continue
+        b = problem.marker_body[m]
+        u = problem.marker_location[m, 0]
+        v = problem.marker_location[m, 1]
+        t = problem.marker_location[m, 2]
+        gx = work.position[b, 0] + work.rotation[b, 0, 0] * u + work.rotation[b, 0, 1] * v + work.rotation[b, 0, 2] * t
+        gy = work.position[b, 1] + work.rotation[b, 1, 0] * u + work.rotation[b, 1, 1] * v + work.rotation[b, 1, 2] * t
+        gz = work.position[b, 2] + work.rotation[b, 2, 0] * u + work.rotation[b, 2, 1] * v + work.rotation[b, 2, 2] * t
+        rx = targets[source, 0] - gx
+        ry = targets[source, 1] - gy
+        rz = targets[source, 2] - gz
+        cost += w * (rx * rx + ry * ry + rz * rz)
+        x = gx - origin[0]
+        y = gy - origin[1]
+        z = gz - origin[2]
+        mass[b, 0] += w
+        mass[b, 1] += w * x
+        mass[b, 2] += w * y
+        mass[b, 3] += w * z
+        mass[b, 4] += w * (y * y + z * z)
+        mass[b, 5] -= w * x * y
+        mass[b, 6] += w * (x * x + z * z)
+        mass[b, 7] -= w * x * z
+        mass[b, 8] -= w * y * z
+        mass[b, 9] += w * (x * x + y * y)
+        mass[b, 10] += w * (y * rz - z * ry)
+        mass[b, 11] += w * (z * rx - x * rz)
+        mass[b, 12] += w * (x * ry - y * rx)
+        mass[b, 13] += w * rx
+        mass[b, 14] += w * ry
+        mass[b, 15] += w * rz
+    for j in range(tree.parent.shape[0] - 1, -1, -1):
+        parent = tree.parent[j]
+        if parent >= 0:
+            child = tree.child[j]
+            for i in range(16):
+                mass[parent, i] += mass[child, i]
+    return cost
+
+
+@njit(cache=True, fastmath=FAST)
 def _normal_equations(
     problem: Problem,
     q: FloatArray,
@@ -369,42 +439,85 @@ def _normal_equations(
     _pose(problem, q, work)
     matrix[:] = 0.0
     gradient[:] = 0.0
-    point = np.empty(3)
-    derivative = work.derivative
-    block = work.block
-    cost = 0.0
-    m = 0
-    count = problem.marker_body.shape[0]
-    while m < count:
-        body = problem.marker_body[m]
-        first = problem.column_start[body]
-        width = problem.column_start[body + 1] - first
-        used = False
-        while m < count and problem.marker_body[m] == body:
-            source = problem.marker_order[m]
-            weight = weights[source]
-            if weight > 0.0:
-                if not used:
-                    block[:width, :width] = 0.0
-                    used = True
-                _place(problem, m, work, point)
-                _differentiate(problem, body, point, work)
-                rx = targets[source, 0] - point[0]
-                ry = targets[source, 1] - point[1]
-                rz = targets[source, 2] - point[2]
-                cost += weight * (rx * rx + ry * ry + rz * rz)
-                for a in range(width):
-                    dx = weight * derivative[a, 0]
-                    dy = weight * derivative[a, 1]
-                    dz = weight * derivative[a, 2]
-                    gradient[problem.column[first + a]] += dx * rx + dy * ry + dz * rz
-                    for b in range(a + 1):
-                        block[a, b] += dx * derivative[b, 0] + dy * derivative[b, 1] + dz * derivative[b, 2]
-            m += 1
-        if used:
-            for a in range(width):
-                for b in range(a + 1):
-                    matrix[problem.column[first + a], problem.column[first + b]] += block[a, b]
+    origin = np.zeros(3)
+    for i in range(3):
+        origin[i] = work.position[problem.tree.child[0], i]
+    cost = _gather(problem, targets, weights, origin, work)
+    mass = work.mass
+    motion = work.motion
+    for joint in range(problem.tree.parent.shape[0]):
+        body = problem.tree.child[joint]
+        if not mass[body, 0] > 0.0:
+            continue  # no marker on it or beyond it
+        first = problem.motion_start[body]
+        last = problem.motion_start[body + 1]
+        start = problem.column_start[body]
+        # The joint's own motions come first, then those of the joints between it and the ground.
+        px = work.pivot[joint, 0] - origin[0]
+        py = work.pivot[joint, 1] - origin[1]
+        pz = work.pivot[joint, 2] - origin[2]
+        for row in range(first, last):
+            if problem.motion[row, 0] != joint:
+                break
+            k = problem.motion[row, 1]
+            rate = work.rate[joint, k]
+            x = rate * work.direction[joint, k, 0]
+            y = rate * work.direction[joint, k, 1]
+            z = rate * work.direction[joint, k, 2]
+            if k < 3:
+                motion[joint, k, 0] = x
+                motion[joint, k, 1] = y
+                motion[joint, k, 2] = z
+                motion[joint, k, 3] = py * z - pz * y
+                motion[joint, k, 4] = pz * x - px * z
+                motion[joint, k, 5] = px * y - py * x
+            else:
+                motion[joint, k, 0] = 0.0
+                motion[joint, k, 1] = 0.0
+                motion[joint, k, 2] = 0.0
+                motion[joint, k, 3] = x
+                motion[joint, k, 4] = y
+                motion[joint, k, 5] = z
+        for row in range(first, last):
+            if problem.motion[row, 0] != joint:
+                break
+            k = problem.motion[row, 1]
+            column = problem.column[start + problem.motion[row, 2]]
+            ax, ay, az = motion[joint, k, 0], motion[joint, k, 1], motion[joint, k, 2]
+            vx, vy, vz = motion[joint, k, 3], motion[joint, k, 4], motion[joint, k, 5]
+            hx, hy, hz = mass[body, 1], mass[body, 2], mass[body, 3]
+            gradient[column] += (
+                ax * mass[body, 10]
+                + ay * mass[body, 11]
+                + az * mass[body, 12]
+                + vx * mass[body, 13]
+                + vy * mass[body, 14]
+                + vz * mass[body, 15]
+            )
+            fx = mass[body, 0] * vx + ay * hz - az * hy
+            fy = mass[body, 0] * vy + az * hx - ax * hz
+            fz = mass[body, 0] * vz + ax * hy - ay * hx
+            tx = hy * vz - hz * vy + mass[body, 4] * ax + mass[body, 5] * ay + mass[body, 7] * az
+            ty = hz * vx - hx * vz + mass[body, 5] * ax + mass[body, 6] * ay + mass[body, 8] * az
+            tz = hx * vy - hy * vx + mass[body, 7] * ax + mass[body, 8] * ay + mass[body, 9] * az
+            for other in range(row, last):
+                j = problem.motion[other, 0]
+                i = problem.motion[other, 1]
+                d = problem.column[start + problem.motion[other, 2]]
+                value = (
+                    tx * motion[j, i, 0]
+                    + ty * motion[j, i, 1]
+                    + tz * motion[j, i, 2]
+                    + fx * motion[j, i, 3]
+                    + fy * motion[j, i, 4]
+                    + fz * motion[j, i, 5]
+                )
+                if d == column and other != row:
+                    value *= 2.0  # two motions of one coordinate: both orders fall on the diagonal
+                if d <= column:
+                    matrix[column, d] += value
+                else:
+                    matrix[d, column] += value
     prior_cost = 0.0
     for f in range(problem.free.shape[0]):
         c = problem.free[f]
@@ -418,31 +531,27 @@ def _normal_equations(
 
 @njit(cache=True, fastmath=FAST)
 def cholesky_solve(matrix: FloatArray, right: FloatArray) -> bool:
-    """Solve in place the symmetric system whose lower triangle is ``matrix``; False when it is not positive."""
+    """Solve in place the symmetric system whose lower triangle is ``matrix``; False when it is not positive.
+
+    Factored as ``L^T D L`` from the last row upwards: rows of a tree ordered from the root then fill no zeros in.
+    """
     n = right.shape[0]
-    for i in range(n):
-        row = matrix[i]
-        for j in range(i):
-            other = matrix[j]
-            total = row[j]
-            for k in range(j):
-                total -= row[k] * other[k]
-            row[j] = total / other[j]
-        total = row[i]
-        for k in range(i):
-            total -= row[k] * row[k]
-        if not total > 0.0:
+    for k in range(n - 1, -1, -1):
+        diagonal = matrix[k, k]
+        if not diagonal > 0.0:
             return False
-        row[i] = np.sqrt(total)
-        total = right[i]
-        for k in range(i):
-            total -= row[k] * right[k]
-        right[i] = total / row[i]
-    for i in range(n - 1, -1, -1):
-        total = right[i]
-        for k in range(i + 1, n):
-            total -= matrix[k, i] * right[k]
-        right[i] = total / matrix[i, i]
+        for i in range(k - 1, -1, -1):
+            if matrix[k, i] != 0.0:
+                share = matrix[k, i] / diagonal
+                for j in range(i + 1):
+                    matrix[i, j] -= share * matrix[k, j]
+                matrix[k, i] = share
+                right[i] -= share * right[k]
+    for k in range(n):
+        total = right[k] / matrix[k, k]
+        for i in range(k):
+            total -= matrix[k, i] * right[i]
+        right[k] = total
     return True
 
 
@@ -470,10 +579,10 @@ def _bounded_step(
             still[f] = True
     for _ in range(4):
         for a in range(n):
-            system[a, : a + 1] = matrix[a, : a + 1]
-            step[a] = gradient[a]
-        for a in range(n):
+            for b in range(a):
+                system[a, b] = matrix[a, b]
             system[a, a] = matrix[a, a] * (1.0 + damping) + FLOOR
+            step[a] = gradient[a]
         for a in range(n):
             if still[a]:
                 for b in range(n):
