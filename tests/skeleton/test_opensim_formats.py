@@ -12,7 +12,9 @@ import pytest
 
 from biopose_live.errors import EXIT_SINK, UserError
 from biopose_live.skeleton.model import SkeletonModel
+from biopose_live.skeleton.mot_file import read_mot
 from biopose_live.skeleton.opensim_formats import MotionWriter, TrajectoryWriter
+from biopose_live.skeleton.osim_file import read_osim
 
 ROWS = 5
 
@@ -151,3 +153,23 @@ def test_names_that_would_break_the_header_are_refused(names: list[str], tmp_pat
         MotionWriter(tmp_path / "a.mot", names, [True] * len(names))
     with pytest.raises(ValueError, match="name"):
         TrajectoryWriter(tmp_path / "a.trc", names, 30.0)
+
+
+def test_coordinates_that_opensim_never_converts_are_written_as_they_are(bsk24_file: Path, tmp_path: Path) -> None:
+    """A coordinate that drives motions through other functions than lines of slope one stays in radians for OpenSim."""
+    lines = bsk24_file.read_text().splitlines()
+    knee = next(i for i, line in enumerate(lines) if "<coordinates>knee_angle_r</coordinates>" in line)
+    lines[knee + 2] = lines[knee + 2].replace("1 0", "2 0")
+    path = tmp_path / "geared.osim"
+    path.write_text("\n".join(lines))
+    geared = read_osim(path)
+    angles = _angles(geared)
+    with MotionWriter.for_model(tmp_path / "a.mot", geared) as writer:
+        for number, q in enumerate(angles):
+            writer.append(number / 30.0, q)
+    model = opensim.Model(str(path))
+    model.initSystem()
+    row = opensim.TableProcessor(str(tmp_path / "a.mot")).processAndConvertToRadians(model).getRowAtIndex(1)
+    np.testing.assert_allclose([row[i] for i in range(49)], angles[1], atol=1e-8)
+    np.testing.assert_allclose(read_mot(tmp_path / "a.mot").coordinates(geared)[1], angles[1], atol=1e-8)
+    assert [c.name for c in geared.coordinates if c.coupled] == ["knee_angle_r"]

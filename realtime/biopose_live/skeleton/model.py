@@ -95,6 +95,11 @@ class Coordinate:
     locked: bool
     coupled: bool = False
 
+    @property
+    def in_degrees(self) -> bool:
+        """Whether OpenSim's motion files hold it in degrees: it converts rotational coordinates, but no coupled ones."""
+        return self.rotational and not self.coupled
+
 
 @dataclass(frozen=True)
 class Coupler:

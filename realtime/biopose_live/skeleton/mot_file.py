@@ -52,7 +52,7 @@ class Motion:
             if at is not None:
                 found += 1
                 q[:, number] = self.values[:, at]
-                if coordinate.rotational and self.in_degrees:
+                if coordinate.in_degrees and self.in_degrees:
                     q[:, number] = np.radians(q[:, number])
         if not found:
             raise UserError(

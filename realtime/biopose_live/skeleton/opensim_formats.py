@@ -136,7 +136,7 @@ class MotionWriter(_RowFile):
     @classmethod
     def for_model(cls, path: str | Path, model: SkeletonModel) -> Self:
         """A writer with every coordinate of ``model``, in its order."""
-        return cls(path, model.coordinate_names, [c.rotational for c in model.coordinates])
+        return cls(path, model.coordinate_names, [c.in_degrees for c in model.coordinates])
 
     def append(self, time: float, q: FloatArray) -> None:
         """Add the row of ``time`` (s, later than the last) with coordinates ``q`` (Q,) rad or m.
