@@ -169,7 +169,8 @@ def test_coordinates_that_opensim_never_converts_are_written_as_they_are(bsk24_f
             writer.append(number / 30.0, q)
     model = opensim.Model(str(path))
     model.initSystem()
-    row = opensim.TableProcessor(str(tmp_path / "a.mot")).processAndConvertToRadians(model).getRowAtIndex(1)
+    table = opensim.TableProcessor(str(tmp_path / "a.mot")).processAndConvertToRadians(model)
+    row = table.getRowAtIndex(1)
     np.testing.assert_allclose([row[i] for i in range(49)], angles[1], atol=1e-8)
     np.testing.assert_allclose(read_mot(tmp_path / "a.mot").coordinates(geared)[1], angles[1], atol=1e-8)
     assert [c.name for c in geared.coordinates if c.coupled] == ["knee_angle_r"]

@@ -97,7 +97,7 @@ class Coordinate:
 
     @property
     def in_degrees(self) -> bool:
-        """Whether OpenSim's motion files hold it in degrees: it converts rotational coordinates, but no coupled ones."""
+        """Whether OpenSim's motion files hold it in degrees: rotational coordinates, but not the coupled ones."""
         return self.rotational and not self.coupled
 
 
