@@ -14,7 +14,7 @@ from biopose_live.errors import EXIT_USAGE, UserError
 
 Device = Literal["auto", "cpu", "cuda"]
 DetectorModel = Literal["lite", "full", "heavy"]
-Kinematics = Literal["ik"]
+Kinematics = Literal["auto", "neurik", "ik"]
 
 DEFAULT_FOV_DEG = 64.0  # along the longer image side: the middle of webcams (60-78) and phone video modes (58-70)
 HEIGHTS = (1.2, 2.3)  # m; the body is an adult's
@@ -49,7 +49,12 @@ class Settings:
 
     detector: DetectorModel = option("full", "MediaPipe pose model", "models")
     refine_iterations: int = option(2, "2D-informed refinement steps per frame, exactly this many; 0 = off", "models")
-    kinematics: Kinematics = option("ik", "how joint angles come from virtual markers", "models")
+    kinematics: Kinematics = option(
+        "auto",
+        "how joint angles come from virtual markers: the NeurIK network or inverse kinematics "
+        "(auto: neurik, and ik with --skeleton)",
+        "models",
+    )
     body: Path | None = option(None, "your own SMPL file (.npz or .pkl) instead of the embedded body", "models")
     skeleton: Path | None = option(None, "your own OpenSim model (.osim) instead of the embedded skeleton", "models")
     device: Device = option("auto", "where the networks run", "models")
@@ -93,6 +98,11 @@ class Settings:
                 )
         if self.fov is not None and self.intrinsics is not None:
             raise UserError("--fov and --intrinsics both set the focal length: give one of them.", EXIT_USAGE)
+        if self.kinematics == "neurik" and self.skeleton is not None:
+            raise UserError(
+                f"NeurIK was trained for the embedded skeleton and the run's is {self.skeleton}: use --kinematics ik.",
+                EXIT_USAGE,
+            )
         if self.calibration is not None and self.height is not None:
             raise UserError("--height and --calibration both set the subject's size: give one of them.", EXIT_USAGE)
         if self.calibration is not None and self.max_people > 1:
@@ -100,6 +110,13 @@ class Settings:
                 f"--calibration is one person's and --max-people is {self.max_people}: drop one of the two.", EXIT_USAGE
             )
         return self
+
+    @property
+    def angles_by(self) -> Literal["neurik", "ik"]:
+        """What `kinematics` comes to in this run."""
+        if self.kinematics == "auto":
+            return "neurik" if self.skeleton is None else "ik"
+        return self.kinematics
 
 
 OPTION_NAMES = tuple(f.name for f in fields(Settings))

@@ -52,7 +52,7 @@ def build_meta(settings: Settings, session: str) -> Meta:
                 "detector": f"mediapipe {version('mediapipe')}, {_identity(detector)}",
                 "body": _identity(body),
                 "skeleton": _identity(skeleton_path(settings.skeleton)),
-                "kinematics": settings.kinematics,
+                "kinematics": settings.angles_by,
                 **{path.stem: _identity(path) for path in sorted(_ASSETS.glob("*/*.safetensors"))},
             },
         ),

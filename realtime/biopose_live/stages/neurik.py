@@ -9,6 +9,7 @@ faces the camera has a pelvis rotation of about zero; z to the right of somebody
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,9 +20,12 @@ from biopose_live.messages import Meshes, MeshPerson
 from biopose_live.neurik.calibration import BODY_TO_GROUND, Calibrator
 from biopose_live.neurik.kinematic_track import KinematicTrack, Solved
 from biopose_live.neurik.naming import LIMB_LANDMARKS
+from biopose_live.neurik.neural_track import NeuralSolver, NeuralTrack
 from biopose_live.neurik.person_file import read_person_file
+from biopose_live.neurik.stream import StreamedNetwork
 from biopose_live.settings import Settings
 from biopose_live.skeleton.choice import load_skeleton
+from biopose_live.skeleton.model import SkeletonModel
 from biopose_live.stages import FrameStore
 from biopose_live.stages.elapsed import Elapsed
 
@@ -58,13 +62,23 @@ def quaternions(rotations: Floats) -> Floats:
     return out
 
 
+def _track_maker(
+    settings: Settings, model: SkeletonModel, body: BodyModel, calibrator: Calibrator
+) -> Callable[[], KinematicTrack | NeuralTrack]:
+    """-> what makes a new person's track."""
+    if settings.angles_by == "ik":
+        return lambda: KinematicTrack(model, calibrator)
+    solver = NeuralSolver(model, body.marker_names, StreamedNetwork.load())
+    return lambda: NeuralTrack(solver, calibrator)
+
+
 class NeurikStage:
     """`process(Meshes) -> Pose`."""
 
     name = "neurik"
 
     def __init__(self, settings: Settings, frames: FrameStore | None = None) -> None:
-        """Raises UserError when the body, skeleton or calibration file cannot be read or used."""
+        """Raises UserError when the body, skeleton, weight or calibration file cannot be read or used."""
         self._model = load_skeleton(settings.skeleton)
         body = BodyModel.load(settings.body)
         self._calibrator = Calibrator(body, self._model)
@@ -74,13 +88,14 @@ class NeurikStage:
             scales = self._calibrator(np.array(person.betas)).scales
             person.check_skeleton(settings.calibration, settings.skeleton, scales)
         self._root = self._calibrator.root
-        self._people: dict[int, KinematicTrack] = {}
+        self._new_track = _track_maker(settings, self._model, body, self._calibrator)
+        self._people: dict[int, KinematicTrack | NeuralTrack] = {}
         self._last_seen: dict[int, float] = {}
         self._elapsed = Elapsed()
         # Loads the compiled code now, so that the first real frame does not wait for it.
         mean = np.zeros(body.n_shape)
         _, markers, _ = body.pose_markers(self._calibrator.standing_pose(mean), mean, np.zeros(3))
-        scratch = KinematicTrack(self._model, self._calibrator)
+        scratch = self._new_track()
         for t in (0.0, 0.04):
             scratch.update(t, markers @ BODY_TO_GROUND.T, mean, False)
 
@@ -91,7 +106,7 @@ class NeurikStage:
         for person in message.people:
             track = self._people.get(person.id)
             if track is None:
-                track = self._people[person.id] = KinematicTrack(self._model, self._calibrator)
+                track = self._people[person.id] = self._new_track()
             self._last_seen[person.id] = t
             to_world = world_from_camera(person.up)
             solved = track.update(t, person.markers @ to_world.T, person.betas, person.settled)
