@@ -179,8 +179,7 @@ def group_table(condition: str, scores: Mapping[str, Scores]) -> Table:
     for heading in ("NeurIK", "IK", "NeurIK, offset-free", "IK, offset-free"):
         table.add_column(heading, justify="right")
     table.add_column("ahead")
-    for name, neurik in scores[NEURIK].groups.items():
-        ik = scores[IK].groups[name]
+    for name, (neurik, ik) in _rows(scores).items():
         cells = (neurik.mae_deg, ik.mae_deg, neurik.offset_free_deg, ik.offset_free_deg)
         table.add_row(name, *(f"{value:.2f}°" for value in cells), _ahead(neurik, ik))
     return table
@@ -193,12 +192,17 @@ def sigma_table(condition: str, scores: Mapping[str, Scores]) -> Table:
     for method in (NEURIK, IK):
         table.add_column(f"{TITLES[method]}, within", justify="right")
         table.add_column("error / sigma", justify="right")
-    rows = {**scores[NEURIK].groups, "place": scores[NEURIK].place}
-    for name, neurik in rows.items():
-        ik = scores[IK].groups.get(name, scores[IK].place)
-        cells = [(row.within_sigma, row.error_over_sigma) for row in (neurik, ik)]
+    places = scores[NEURIK].place, scores[IK].place
+    for name, both in {**_rows(scores), "place": places}.items():
+        cells = [(row.within_sigma, row.error_over_sigma) for row in both]
         table.add_row(name, *(text for share, ratio in cells for text in (f"{100 * share:.0f} %", f"{ratio:.2f}")))
     return table
+
+
+def _rows(scores: Mapping[str, Scores]) -> dict[str, tuple[GroupScore, GroupScore]]:
+    """-> NeurIK's and IK's score of each group and of all angles together."""
+    rows = {name: (neurik, scores[IK].groups[name]) for name, neurik in scores[NEURIK].groups.items()}
+    return {**rows, "all angles": (scores[NEURIK].angles, scores[IK].angles)}
 
 
 def _ahead(neurik: GroupScore, ik: GroupScore) -> str:

@@ -38,7 +38,6 @@ GROUPS = {
     "forearm": ("pro_sup",),
     "wrist": ("wrist",),
 }
-PLACE = "place"
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,7 +52,7 @@ class Movement:
 
 
 class GroupScore(msgspec.Struct, frozen=True):
-    """Degrees; the share of errors within the one-sigma (0.68 is right) and their root mean square in sigmas (1 is)."""
+    """Degrees (millimetres for a place); the share of errors within the one-sigma (0.68 is right) and their root mean square in sigmas (1 is)."""
 
     mae_deg: float
     offset_free_deg: float
@@ -76,6 +75,7 @@ class Scores(msgspec.Struct, frozen=True):
     bone_length_variation_percent: float
     ms_per_frame: float
     frames: int
+    angles: GroupScore
     place: GroupScore
     groups: dict[str, GroupScore]
 
@@ -131,6 +131,7 @@ class Judge:
             bone_length_variation_percent=100.0 * float((lengths.std(1) / lengths.mean(1)).mean()),
             ms_per_frame=float(np.median(ms)),
             frames=int(good.sum()),
+            angles=group(np.flatnonzero(self._turning), degree),
             place=group(self._layout.place, 1e3),
             groups={name: group(columns, degree) for name, columns in self._groups.items()},
         )

@@ -65,8 +65,11 @@ class FreeJoint:
         return result
 
     def angles_near(self, rotation: NDArray[np.float64], last: NDArray[np.float64]) -> NDArray[np.float64]:
-        """rotation (3, 3), the last frame's angles (3,) -> the angles of this rotation nearest to them that keep to the
-        limits; where neither way of writing it does, the one that strays less, brought inside."""
+        """rotation (3, 3), the last frame's angles (3,) -> the angles of this rotation nearest to them, within limits.
+
+        Of the two ways of writing it the one that lies nearer, where straying beyond a limit weighs ten times and is
+        then cut off: a joint a little beyond its limit must not flip to the other way.
+        """
         one = self.angles(rotation)
         other = np.array([one[0] + np.pi, np.pi - one[1], one[2] + np.pi])
         low, high = self.limits[:, 0], self.limits[:, 1]
