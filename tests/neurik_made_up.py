@@ -16,6 +16,7 @@ from biopose_live.neurik.calibration import Calibrator
 from biopose_live.neurik.observation import MOTION, Observer
 from biopose_live.neurik.outputs import OutputLayout
 from biopose_live.neurik.torch_network import NeurIKNetwork
+from biopose_live.neurik.trends import trend_features
 from biopose_live.skeleton.kinematics import Kinematics
 from biopose_live.skeleton.model import SkeletonModel
 
@@ -29,7 +30,8 @@ def small(markers: int = 7, turns: int = 9, motion: int = MOTION, outputs: int =
 
 def for_skeleton(body: BodyModel, model: SkeletonModel) -> Architecture:
     """A network of two layers that fits the real markers and the real skeleton."""
-    return small(len(body.marker_names), Observer.features, MOTION, OutputLayout(model).size, window=16)
+    turns = Observer.features + trend_features(Observer.features)
+    return small(len(body.marker_names), turns, MOTION, OutputLayout(model).size, window=16)
 
 
 def random_network(architecture: Architecture, seed: int = 0, strength: float = 0.3) -> NeurIKNetwork:

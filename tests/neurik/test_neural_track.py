@@ -1,6 +1,8 @@
-"""One person's joint angles from NeurIK: inside their ranges, the same wherever the person stands, bones that settle."""
+"""One person's joint angles from NeurIK: inside their ranges, the same wherever the person stands, steady bones."""
 
 from __future__ import annotations
+
+import itertools
 
 import numpy as np
 import pytest
@@ -130,12 +132,9 @@ def test_bones_settle_and_are_then_held(
         track.update(float(t), frame, MEAN, n >= 15).scales
         for n, (t, frame) in enumerate(zip(times, markers, strict=True))
     ]
-    moved = [float(np.abs(b - a).max()) for a, b in zip(scales, scales[1:], strict=False)]
-    assert max(moved[:3]) > 0
+    moved = [float(np.abs(b - a).max()) for a, b in itertools.pairwise(scales)]
+    assert max(moved[:4]) > max(moved[10:14]) > 0.0  # the more frames a mean holds, the less one more moves it
     assert max(moved[15:]) == 0.0
-    # The mean of n answers moves by no more than an nth of where the new one lies.
-    spread = max(float(np.abs(np.log(s) - np.log(scales[0])).max()) for s in scales[:15]) + 1e-9
-    assert moved[13] <= 40 * spread / 14
 
 
 def test_who_was_calibrated_keeps_that_skeleton(
@@ -143,10 +142,9 @@ def test_who_was_calibrated_keeps_that_skeleton(
 ) -> None:
     betas = np.linspace(-1, 1, 10)
     track = NeuralTrack(solver, calibrator)
+    wanted = calibrator(betas).scales
     for t, frame in zip(*clip, strict=True):
-        solved = track.update(float(t), frame, betas, True)
-        np.testing.assert_allclose(solved.scales, calibrator(betas).scales if t == 0 else first, rtol=1e-12)
-        first = solved.scales
+        np.testing.assert_allclose(track.update(float(t), frame, betas, True).scales, wanted, rtol=1e-12)
 
 
 def test_a_frame_that_is_not_later_gets_the_last_answer(

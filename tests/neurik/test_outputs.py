@@ -1,4 +1,4 @@
-"""What NeurIK's numbers mean: the joints that turn freely, against SciPy's rotations and the skeleton's own kinematics."""
+"""What NeurIK's numbers mean: the joints that turn freely, against SciPy's rotations and the skeleton's kinematics."""
 
 from __future__ import annotations
 

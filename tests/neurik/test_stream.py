@@ -91,7 +91,7 @@ def test_people_have_memories_of_their_own() -> None:
 @pytest.mark.parametrize("t", [0.5, 0.4, np.nan])
 def test_time_must_go_forward(t: float) -> None:
     _, _, memory = both_ways(NETWORK, STREAMED, np.array([0.2, 0.5]))
-    with pytest.raises(ValueError, match="came after one at 0.5 s"):
+    with pytest.raises(ValueError, match=r"came after one at 0\.5 s"):
         memory.advance(t)
 
 

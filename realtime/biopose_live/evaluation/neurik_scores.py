@@ -52,7 +52,8 @@ class Movement:
 
 
 class GroupScore(msgspec.Struct, frozen=True):
-    """Degrees (millimetres for a place); the share of errors within the one-sigma (0.68 is right) and their root mean square in sigmas (1 is)."""
+    """Degrees, for a place millimetres; the share of errors within the one-sigma (0.68 is right), and their root mean
+    square in sigmas (1 is)."""
 
     mae_deg: float
     offset_free_deg: float
