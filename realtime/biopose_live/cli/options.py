@@ -28,6 +28,7 @@ EPILOG = f"""\
 other commands:
   {PROGRAM} {DOCTOR}     what was found on this machine and what is missing
   {PROGRAM} {CALIBRATE}  measure one person's bones once, for --calibration
+  {PROGRAM} export DIR  files of other programs (.mot .trc .osim .c3d .bvh) from a recording
 
 Ctrl-C ends a run in order: the recording is completed, the summary is shown, the exit code is 0.
 exit codes: 0 done, 1 failure, 2 wrong usage, 3 source, 4 models, 5 outputs
