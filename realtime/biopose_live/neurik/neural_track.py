@@ -25,6 +25,7 @@ from biopose_live.neurik.outputs import (
     OutputLayout,
 )
 from biopose_live.neurik.stream import Memory, StreamedNetwork
+from biopose_live.neurik.trends import Trends
 from biopose_live.rotations import from_six
 from biopose_live.skeleton.kinematics import Kinematics
 from biopose_live.skeleton.model import SkeletonModel
@@ -49,6 +50,7 @@ class NeuralTrack:
     def __init__(self, solver: NeuralSolver, calibrator: Calibrator) -> None:
         self._solver, self._calibrator = solver, calibrator
         self._memory = Memory(solver.network.architecture)
+        self._trends = Trends()
         self._t = -math.inf
         self._seen: Observation | None = None
         self._solved: Solved | None = None
@@ -68,7 +70,8 @@ class NeuralTrack:
         step = 0.0 if self._seen is None else t - self._t
         before = seen if self._seen is None else self._seen
         moved = motion(seen.heading, seen.origin, before.heading, before.origin, np.asarray(step))
-        raw = solver.network.step(self._memory, seen.markers, seen.turns, moved, t).astype(np.float64)
+        turns = np.concatenate([seen.turns, self._trends.update(t, seen)])
+        raw = solver.network.step(self._memory, seen.markers, turns, moved, t).astype(np.float64)
         self._seen, self._t = seen, t
         scales = self._scales(np.exp(SCALE_UNIT * raw[layout.scale_part]).reshape(-1, 3), betas, settled)
         q = np.zeros(layout.coordinates)

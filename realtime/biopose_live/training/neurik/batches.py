@@ -19,6 +19,7 @@ from torch import Tensor
 from biopose_live.errors import EXIT_SOURCE, UserError
 from biopose_live.neurik.observation import Observer, about_y, motion
 from biopose_live.neurik.outputs import OutputLayout
+from biopose_live.neurik.trends import trends_of
 from biopose_live.skeleton.model import SkeletonModel
 
 Floats = NDArray[np.floating]
@@ -35,7 +36,7 @@ ODD = (
 class Batch:
     """The network's inputs, and the truth in each frame's person frame (`observation`).
 
-    markers (N, T, M, 3), turns, motion, times (N, T) s; q (N, T, Q): coordinates with the pelvis' rotation told from
+    markers (N, T, M, 3), turns with their trends, motion, times (N, T) s; q (N, T, Q): coordinates with the pelvis' rotation told from
     the heading and its place zero; place (N, T, 3) m: the pelvis' true origin from the frame's; true (N, T, M, 3) m:
     true markers from the true pelvis; scales (N, B, 3); to_world (N, T, 3, 3), origin (N, T, 3) m: the frame in the
     world; good (N, T) bool.
@@ -122,6 +123,7 @@ class SampleSet:
         step = np.diff(times, axis=1, prepend=times[:, :1])
         before = np.maximum(np.arange(times.shape[1]) - 1, 0)
         moved = motion(look.heading, look.origin, look.heading[:, before], look.origin[:, before], step)
+        turns = np.concatenate([look.turns, trends_of(times, look)], -1)
         to_world = about_y(look.heading)
         pelvis = q[:, :, self._layout.place]  # m, in the world
         place = ((pelvis - look.origin)[:, :, None] @ to_world)[:, :, 0]
@@ -133,7 +135,7 @@ class SampleSet:
             return torch.from_numpy(np.ascontiguousarray(array, np.float32))
 
         return Batch(
-            tensor(look.markers), tensor(look.turns), tensor(moved), tensor(times), tensor(q), tensor(place),
+            tensor(look.markers), tensor(turns), tensor(moved), tensor(times), tensor(q), tensor(place),
             tensor(local), tensor(scales), tensor(to_world), tensor(look.origin),
             torch.from_numpy(data["good"][chosen]),
         )  # fmt: skip

@@ -27,6 +27,7 @@ from biopose_live.neurik.mean_person import marker_places, standing_observer
 from biopose_live.neurik.observation import MOTION, Observer
 from biopose_live.neurik.outputs import ROOT_UNIT_M, SCALE_UNIT, OutputLayout
 from biopose_live.neurik.torch_network import NeurIKNetwork
+from biopose_live.neurik.trends import trend_features
 from biopose_live.skeleton.bsk24 import load_bsk24
 from biopose_live.training.neurik.batches import Batch, SampleSet
 from biopose_live.training.neurik.losses import Losses
@@ -72,6 +73,11 @@ def held_out(network: torch.nn.Module, losses: Losses, held: SampleSet, device: 
         batch = held.whole(start, start + 20).to(device)
         reports.append(losses(run(network, batch), batch)[1])
     return {key: float(np.mean([report[key] for report in reports])) for key in reports[0]}
+
+
+def told(report: dict[str, float]) -> str:
+    """-> a report in one line."""
+    return "  ".join(f"{key} {value:.3g}" for key, value in report.items())
 
 
 def run(network: torch.nn.Module, batch: Batch) -> Tensor:
@@ -142,7 +148,12 @@ def train(args: argparse.Namespace) -> None:
     observer, layout = standing_observer(body, model), OutputLayout(model)
     samples, held = SampleSet(args.samples, model, observer), SampleSet(args.held, model, observer)
     architecture = Architecture(
-        len(body.marker_names), Observer.features, MOTION, layout.size, layers=args.layers, width=args.width
+        len(body.marker_names),
+        Observer.features + trend_features(Observer.features),
+        MOTION,
+        layout.size,
+        layers=args.layers,
+        width=args.width,
     )
     losses = Losses(model, *marker_places(body, model))
     network = starting_network(layout, architecture, samples, losses, np.random.default_rng(args.seed)).to(device)
@@ -167,6 +178,8 @@ def train(args: argparse.Namespace) -> None:
     rng = np.random.default_rng((args.seed, step))
     start = time.monotonic() - spent
     print(f"{len(samples)} sequences, {sum(p.numel() for p in network.parameters())} parameters", flush=True)
+    if not step:
+        print("start  " + told(held_out(network, losses, held, device)), flush=True)
     while True:
         done = step / args.steps
         if args.minutes:
@@ -189,7 +202,7 @@ def train(args: argparse.Namespace) -> None:
         if step % REPORT_EVERY == 0:
             report = held_out(averaged.module, losses, held, device)
             seconds = time.monotonic() - start
-            print(f"step {step}  {seconds:.0f} s  " + "  ".join(f"{k} {v:.3g}" for k, v in report.items()), flush=True)
+            print(f"step {step}  {seconds:.0f} s  " + told(report), flush=True)
             save(averaged.module, observer, args, report, step)
             save_state(args.out, network, averaged, optimiser, step, seconds)
     seconds = time.monotonic() - start
