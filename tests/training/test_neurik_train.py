@@ -113,9 +113,7 @@ def test_time_that_was_spent_counts_on(samples: Path, tmp_path: Path) -> None:
     assert torch.load(state, weights_only=True)["step"] == 1
 
 
-def test_mistakes_are_told_in_one_sentence(
-    samples: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_mistakes_are_told_in_one_sentence(samples: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "w.safetensors"
 
     def said(*arguments: str, folder: Path = samples, code: int = 3) -> str:
