@@ -36,10 +36,10 @@ ODD = (
 class Batch:
     """The network's inputs, and the truth in each frame's person frame (`observation`).
 
-    markers (N, T, M, 3), turns with their trends, motion, times (N, T) s; q (N, T, Q): coordinates with the pelvis' rotation told from
-    the heading and its place zero; place (N, T, 3) m: the pelvis' true origin from the frame's; true (N, T, M, 3) m:
-    true markers from the true pelvis; scales (N, B, 3); to_world (N, T, 3, 3), origin (N, T, 3) m: the frame in the
-    world; good (N, T) bool.
+    markers (N, T, M, 3), turns with their trends, motion, times (N, T) s; q (N, T, Q): coordinates with the pelvis'
+    rotation told from the heading and its place zero; place (N, T, 3) m: the pelvis' true origin from the frame's; true
+    (N, T, M, 3) m: true markers from the true pelvis; scales (N, B, 3); to_world (N, T, 3, 3), origin (N, T, 3) m: the
+    frame in the world; good (N, T) bool.
     """
 
     markers: Tensor

@@ -38,6 +38,7 @@ Floats = NDArray[np.float64]
 PICTURES = ((1280, 720), (720, 1280), (640, 480), (1920, 1080))
 RIDE_M = 0.010  # one-sigma of where a landmark sits on different bodies
 JITTER = 0.25  # of a landmark's spread; the rest strays slowly
+HEIGHT_KNOWN = 0.25
 HIDDEN_EVERY_S = 12.0  # mean time between a limb's disappearances
 LIMBS = ((13, 15, 17, 19, 21), (14, 16, 18, 20, 22), (25, 27, 29, 31), (26, 28, 30, 32))
 
@@ -56,8 +57,11 @@ class Seen:
 class Camera:
     """Draws cameras and runs the live chain. Holds what does not depend on the sequence."""
 
-    def __init__(self, body: BodyModel, world_errors: Path | None = None) -> None:
-        """world_errors: the file of `training.lifter.world_errors`; the detector's 3D is left out without it."""
+    def __init__(self, body: BodyModel, world_errors: Path | None = None, height_known: float = HEIGHT_KNOWN) -> None:
+        """world_errors: the file of `training.lifter.world_errors`; the detector's 3D is left out without it.
+        height_known: the share of people whose height the live system was told.
+        """
+        self._height_known = height_known
         self._body, self._landmarks, self._lifter = body, Landmarks(body), Lifter.load()
         self._stature = body.stature(np.zeros(body.n_shape))
         step = 1e-3 * np.eye(body.n_shape)
@@ -88,7 +92,7 @@ class Camera:
         world = self._detector_3d(points, times, rng)
 
         # A person whom the system has watched for a while, or one who has just come into the picture.
-        height_known = self._body.stature(betas) + rng.normal(0.0, 0.01) if rng.random() < 0.25 else None
+        height_known = self._body.stature(betas) + rng.normal(0.0, 0.01) if rng.random() < self._height_known else None
         shape = ShapeEstimate(self._body.n_shape, self._stature, self._stature_gradient, height_known)
         gravity = Gravity()
         if rng.random() < 0.5:

@@ -25,7 +25,7 @@ from biopose_live.errors import UserError
 from biopose_live.neurik.calibration import Calibrator
 from biopose_live.skeleton.bsk24 import load_bsk24
 from biopose_live.training.motion.dataset import PoseSet
-from biopose_live.training.neurik.camera import Camera
+from biopose_live.training.neurik.camera import HEIGHT_KNOWN, Camera
 from biopose_live.training.neurik.labels import label
 from biopose_live.training.neurik.motions import MotionBank, clips_of
 
@@ -41,14 +41,21 @@ GOOD_FIT_M = 0.025
 class SampleMaker:
     """Makes sequences by number."""
 
-    def __init__(self, poses: Path, held_out: frozenset[str], held: bool, world_errors: Path | None) -> None:
+    def __init__(
+        self,
+        poses: Path,
+        held_out: frozenset[str],
+        held: bool,
+        world_errors: Path | None,
+        height_known: float = HEIGHT_KNOWN,
+    ) -> None:
         """Raises UserError when the poses cannot be read."""
         data = PoseSet.load(poses)
         # What is made by rule has no subject: it would be no test.
         train, away = clips_of(data, held_out)
         self._bank = MotionBank(data, away, procedural=0.0) if held else MotionBank(data, train)
         self._body, self._model = BodyModel.load(), load_bsk24()
-        self._camera = Camera(self._body, world_errors)
+        self._camera = Camera(self._body, world_errors, height_known)
         self._calibrator = Calibrator(self._body, self._model)
         names = self._body.marker_names
         self._pelvis = [names.index(name) for name in ("RASI", "LASI", "RPSI", "LPSI")]
@@ -93,11 +100,14 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--hold-out", nargs="*", default=list(HELD_OUT), help="subjects, or parts of clips' names")
     parser.add_argument("--held", action="store_true", help="draw from the held-out clips instead")
+    parser.add_argument(
+        "--height-known", type=float, default=HEIGHT_KNOWN, help="share of people whose height the system was told"
+    )
     parser.add_argument("--part", type=int, nargs=2, default=(0, 1), metavar=("I", "N"), help="make every N-th file")
     parser.add_argument("--out", type=Path, required=True)
     args = parser.parse_args(arguments)
     try:
-        maker = SampleMaker(args.poses, frozenset(args.hold_out), args.held, args.world_errors)
+        maker = SampleMaker(args.poses, frozenset(args.hold_out), args.held, args.world_errors, args.height_known)
     except UserError as error:
         print(error)
         return error.exit_code
