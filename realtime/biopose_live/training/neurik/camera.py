@@ -37,7 +37,10 @@ Floats = NDArray[np.float64]
 
 PICTURES = ((1280, 720), (720, 1280), (640, 480), (1920, 1080))
 RIDE_M = 0.010  # one-sigma of where a landmark sits on different bodies
-JITTER = 0.25  # of a landmark's spread; the rest strays slowly
+# One-sigma of the jitter, in a landmark's spreads, and how long it lasts: MediaPipe's video mode smooths what it sees.  On
+# real video its landmarks' second differences at 60 frames per second are those of white noise of 0.1 spreads or less.
+JITTER = (0.05, 0.25)
+JITTER_S = 0.05
 HEIGHT_KNOWN = 0.25
 HIDDEN_EVERY_S = 12.0  # mean time between a limb's disappearances
 LIMBS = ((13, 15, 17, 19, 21), (14, 16, 18, 20, 22), (25, 27, 29, 31), (26, 28, 30, 32))
@@ -86,8 +89,9 @@ class Camera:
         keypoints, points = self._pictured(rotations, at, betas, focal, assumed.centre, times, rng)
         scores = _hidden(times, rng)
         spread = self._landmarks.spread[:, None] * _sizes(keypoints)[:, None, None]
-        stray = rng.uniform(0.4, 1.3) * (0.75 * _drift(times, 33, 2, 1.2, rng) + 0.5 * rng.normal(size=(1, 33, 2)))
-        keypoints = keypoints + spread * (stray + JITTER * rng.normal(size=keypoints.shape))
+        drift = _drift(times, 33, 2, rng.uniform(0.4, 1.6), rng)
+        stray = rng.uniform(0.4, 1.3) * (0.75 * drift + 0.5 * rng.normal(size=(1, 33, 2)))
+        keypoints = keypoints + spread * (stray + rng.uniform(*JITTER) * _drift(times, 33, 2, JITTER_S, rng))
         keypoints += spread * np.where(scores < 0.5, 3.0, 0.0)[..., None] * _drift(times, 33, 2, 0.4, rng)
         world = self._detector_3d(points, times, rng)
 
@@ -178,7 +182,7 @@ class Camera:
         depth = np.array([1.0, 1.0, rng.uniform(0.5, 1.15)])
         guess = np.zeros_like(relative)
         guess[:, few] = math.exp(rng.normal(0.0, 0.1)) * (
-            depth * relative[:, few] + error + rng.normal(0.0, 0.02, error.shape)
+            depth * relative[:, few] + error + 0.02 * _drift(times, len(few), 3, 0.2, rng)
         )
         return guess
 
@@ -208,12 +212,18 @@ def _sizes(keypoints: Floats) -> Floats:
 
 
 def _drift(times: Floats, points: int, axes: int, seconds: float, rng: np.random.Generator) -> Floats:
-    """-> (T, points, axes): unit Gaussian noise that forgets itself within `seconds` (Ornstein and Uhlenbeck)."""
-    out = rng.normal(size=(len(times), points, axes))
+    """-> (T, points, axes): smooth unit noise that forgets itself within `seconds`: Ornstein and Uhlenbeck's process,
+    smoothed over half of that time."""
+    noise = rng.normal(size=(len(times), points, axes))
+    out = np.empty_like(noise)
+    out[0] = noise[0]
     for n in range(1, len(times)):
-        keep = math.exp(-(times[n] - times[n - 1]) / seconds)
-        out[n] = keep * out[n - 1] + math.sqrt(1.0 - keep**2) * out[n]
-    return out
+        step = (times[n] - times[n - 1]) / seconds
+        keep = math.exp(-step)
+        noise[n] = keep * noise[n - 1] + math.sqrt(1.0 - keep**2) * noise[n]
+        out[n] = out[n - 1] + (1.0 - math.exp(-2.0 * step)) * (noise[n] - out[n - 1])
+    result: Floats = math.sqrt(1.5) * out  # smoothing takes a third of the variance
+    return result
 
 
 def _hidden(times: Floats, rng: np.random.Generator) -> Floats:
