@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
 from biopose_live.body.model import BodyModel
+from biopose_live.errors import UserError
 from biopose_live.neurik.calibration import Calibrator
 from biopose_live.neurik.kinematic_track import Solved
 from biopose_live.neurik.mean_person import standing_observer
@@ -18,7 +19,7 @@ from biopose_live.neurik.neural_track import NeuralSolver, NeuralTrack
 from biopose_live.neurik.stream import StreamedNetwork
 from biopose_live.skeleton.kinematics import Kinematics
 from biopose_live.skeleton.model import SkeletonModel
-from neurik_made_up import for_skeleton, random_network, waves, weights_of
+from neurik_made_up import for_skeleton, random_network, small, waves, weights_of
 
 MEAN = np.zeros(10)
 
@@ -169,3 +170,12 @@ def test_the_pelvis_counts_on_through_a_whole_turn(
     steps = np.diff(found)
     assert np.abs(steps).max() < 1.0
     assert found[-1] - found[0] == pytest.approx(0.15 * 59, abs=1.0)
+
+
+def test_a_network_for_other_markers_is_told(body: BodyModel, skeleton: SkeletonModel) -> None:
+    network = random_network(small(len(body.marker_names)), 1)
+    weights = weights_of(network, standing_observer(body, skeleton).standing)
+    with pytest.raises(
+        UserError, match=r"another version: markers, turns, motion and outputs are 89, 9, 7, 11, wanted"
+    ):
+        NeuralSolver(skeleton, body.marker_names, StreamedNetwork(network.architecture, weights))

@@ -45,7 +45,7 @@ NEURIK, IK = "neurik", "ik"
 TITLES = {NEURIK: "NeurIK", IK: "IK"}
 SHARES = {"live": 1.0, "better": 0.4, "exact": 0.0}  # of the markers' error
 DEFAULT_CONDITIONS = ("live", "better")
-SEQUENCES, QUICK_SEQUENCES = 20, 3
+SEQUENCES, QUICK_SEQUENCES = 16, 3
 PIPE_WIDTH = 150
 FIGURES = (
     ("MAE_angle", "mae_angle_deg", "°"),

@@ -14,9 +14,10 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
+from biopose_live.errors import EXIT_MODEL, UserError
 from biopose_live.neurik.calibration import Calibrator
 from biopose_live.neurik.kinematic_track import Solved
-from biopose_live.neurik.observation import Observation, Observer, about_y, motion
+from biopose_live.neurik.observation import MOTION, Observation, Observer, about_y, motion
 from biopose_live.neurik.outputs import (
     HIGHEST_LOG_SIGMA,
     LOWEST_LOG_SIGMA,
@@ -25,7 +26,7 @@ from biopose_live.neurik.outputs import (
     OutputLayout,
 )
 from biopose_live.neurik.stream import Memory, StreamedNetwork
-from biopose_live.neurik.trends import Trends
+from biopose_live.neurik.trends import Trends, trend_features
 from biopose_live.rotations import from_six
 from biopose_live.skeleton.kinematics import Kinematics
 from biopose_live.skeleton.model import SkeletonModel
@@ -37,11 +38,25 @@ class NeuralSolver:
     """What all people share: the network, and what its answers mean for a skeleton."""
 
     def __init__(self, model: SkeletonModel, marker_names: tuple[str, ...], network: StreamedNetwork) -> None:
+        """Raises UserError where the network is one for other markers, another skeleton, or another way of seeing."""
         self.model, self.network = model, network
-        self.observer = Observer(marker_names, network.standing)
         self.layout = OutputLayout(model)
+        a, turns = network.architecture, Observer.features + trend_features(Observer.features)
+        found = (a.markers, a.turns, a.motion, a.outputs)
+        wanted = (len(marker_names), turns, MOTION, self.layout.size)
+        if found != wanted:
+            raise UserError(
+                "NeurIK's weights are of another version: markers, turns, motion and outputs are "
+                f"{_listed(found)}, wanted {_listed(wanted)}; use the file that came with this version.",
+                EXIT_MODEL,
+            )
+        self.observer = Observer(marker_names, network.standing)
         self.kinematics = Kinematics(model)
         self.turned = int(self.layout.free[0].coordinates[0])
+
+
+def _listed(sizes: tuple[int, ...]) -> str:
+    return ", ".join(str(size) for size in sizes)
 
 
 class NeuralTrack:

@@ -25,9 +25,10 @@ from safetensors.torch import load_file, save_file
 from biopose_live.body.model import BodyModel
 from biopose_live.errors import UserError
 from biopose_live.neurik.mean_person import marker_places
+from biopose_live.neurik.neural_track import NeuralSolver
 from biopose_live.neurik.observation import Observer
 from biopose_live.neurik.outputs import OutputLayout
-from biopose_live.neurik.stream import read_weights
+from biopose_live.neurik.stream import StreamedNetwork, read_weights
 from biopose_live.neurik.torch_network import NeurIKNetwork
 from biopose_live.skeleton.bsk24 import load_bsk24
 from biopose_live.skeleton.model import SkeletonModel
@@ -100,8 +101,9 @@ def corrected(
 
 def set_right(weights: Path, held: Path, out: Path) -> dict[str, float]:
     """Does all of it; -> each coordinate's factor.  Raises UserError when weights or samples cannot be used."""
-    network, standing = load_network(weights)
     body, model = BodyModel.load(), load_bsk24()
+    NeuralSolver(model, body.marker_names, StreamedNetwork.load(weights))  # says so where they do not go together
+    network, standing = load_network(weights)
     samples = SampleSet(held, model, Observer(body.marker_names, standing))
     relative = relative_errors(network, Losses(model, *marker_places(body, model)), samples)
     factor = factors(relative, model.coordinate_names)
