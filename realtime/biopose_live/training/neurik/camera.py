@@ -37,8 +37,9 @@ Floats = NDArray[np.float64]
 
 PICTURES = ((1280, 720), (720, 1280), (640, 480), (1920, 1080))
 RIDE_M = 0.010  # one-sigma of where a landmark sits on different bodies
-# One-sigma of the jitter, in a landmark's spreads, and how long it lasts: MediaPipe's video mode smooths what it sees.  On
-# real video its landmarks' second differences at 60 frames per second are those of white noise of 0.1 spreads or less.
+# The jitter, one-sigma in a landmark's spreads, and how long it lasts: MediaPipe's video mode smooths what it sees. In
+# quiet moments of the rendered demo clip its landmarks' second differences, at 30 frames per second, are those of white
+# noise of 0.1 spreads; these give 0.03 to 0.13.
 JITTER = (0.05, 0.25)
 JITTER_S = 0.05
 HEIGHT_KNOWN = 0.25

@@ -34,8 +34,8 @@ JOINTS, MARKERS, SCALES, ANGLES, FREE, PLACE, SPEED, ACCELERATION, SURENESS = (
     2.0,
     1.0,
     2.0,
-    0.3,
-    0.03,
+    0.2,
+    0.012,
     0.02,
 )
 FLAT = 1e-2  # near a singular pose the gradient of an angle is held below 1 / sqrt(FLAT) of the rotation's
