@@ -178,6 +178,13 @@ def lifter_weights() -> Iterator[Finding]:
     yield Finding("lifter weights", "ok", f"{WEIGHTS.name}, {WEIGHTS.stat().st_size / 1e6:.1f} MB")
 
 
+def neurik_weights() -> Iterator[Finding]:
+    from biopose_live.neurik.stream import WEIGHTS, StreamedNetwork
+
+    StreamedNetwork.load()
+    yield Finding("NeurIK weights", "ok", f"{WEIGHTS.name}, {WEIGHTS.stat().st_size / 1e6:.1f} MB")
+
+
 def demo_video() -> Iterator[Finding]:
     from biopose_live.capture.demo import demo_clip
 
@@ -226,6 +233,7 @@ CHECKS: tuple[tuple[str, bool, Callable[[], Iterator[Finding]]], ...] = (
     ("body", True, body_file),
     ("skeleton", True, skeleton_file),
     ("lifter weights", True, lifter_weights),
+    ("NeurIK weights", True, neurik_weights),
     ("demo clip", True, demo_video),
     ("cameras", False, cameras),
     ("port", True, publish_port),
