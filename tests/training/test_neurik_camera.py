@@ -73,11 +73,16 @@ def test_a_seed_gives_the_same_look(camera: Camera, look: Seen) -> None:
 
 
 def test_drift_has_unit_spread_and_forgets() -> None:
+    """An Ornstein-Uhlenbeck process of time constant s behind a low pass of s / 2 is correlated by 2 / e - 1 / e^2
+    after s."""
     times = np.arange(4000) / 30.0
     drift = module._drift(times, 20, 2, 0.5, np.random.default_rng(1))
-    assert drift.std() == pytest.approx(1.0, abs=0.05)
+    assert drift.std() == pytest.approx(1.0, abs=0.06)
     lag = round(0.5 * 30)
-    assert (drift[lag:] * drift[:-lag]).mean() == pytest.approx(np.exp(-1.0), abs=0.06)
+    after = (drift[lag:] * drift[:-lag]).mean() / drift.var()
+    assert after == pytest.approx(2.0 * np.exp(-1.0) - np.exp(-2.0), abs=0.06)
+    far = 5 * lag
+    assert abs((drift[far:] * drift[:-far]).mean()) < 0.06
 
 
 def test_limbs_are_hidden_as_often_as_stated() -> None:
