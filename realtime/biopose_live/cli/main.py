@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from biopose_live.pipeline.metrics import Summary
+    from biopose_live.sinks.viewer.access import ViewAccess
 
 EXPORT = "export"
 
@@ -64,8 +65,10 @@ def run(settings: Settings) -> int:
 
     from biopose_live.cli.status import running_status
     from biopose_live.sinks.publish import parse_address
+    from biopose_live.sinks.viewer.access import parse_view
 
     parse_address(settings.publish)  # says what is wrong with it before any model is loaded
+    watched = parse_view(settings.view)
     if settings.calibration is not None:
         from biopose_live.neurik.person_file import read_person_file
 
@@ -81,9 +84,29 @@ def run(settings: Settings) -> int:
     else:
         from biopose_live.pipeline.live import run_live
 
+        view = None if watched is None else open_viewer(console, settings, *watched)
         with running_status(console, settings) as status:
-            summary = run_live(settings, on_health=status.show)
+            summary = run_live(settings, on_health=status.show, view=view)
     return conclude(console, settings, summary)
+
+
+def open_viewer(console: Console, settings: Settings, host: str, port: int) -> ViewAccess:
+    """Finds the viewer a port, says where it is and opens it in a browser; -> who may watch.  Raises UserError."""
+    from biopose_live.cli.browser import has_display, open_when_ready
+    from biopose_live.sinks.viewer.access import reserve
+
+    access = reserve(host, port)
+    console.print(f"Viewer: {access.url}", soft_wrap=True, markup=False)
+    if not access.loopback:
+        console.print(
+            f"Anybody who knows this address and can reach {access.host} can watch; the pictures are encrypted, the "
+            "page and the address are not. Use --view 127.0.0.1:PORT to keep it on this machine.",
+            soft_wrap=True,
+            markup=False,
+        )
+    if not settings.headless and has_display():
+        open_when_ready(access)
+    return access
 
 
 def conclude(console: Console, settings: Settings, summary: Summary) -> int:

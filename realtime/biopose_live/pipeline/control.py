@@ -19,6 +19,7 @@ from biopose_client.schema import Health
 from biopose_live.pipeline.metrics import Summary
 from biopose_live.pipeline.sockets import RECONNECT_MS, address
 from biopose_live.settings import Settings
+from biopose_live.sinks.viewer.access import ViewAccess
 
 CONTROL = "control"
 MAX_REPORT_BYTES = 1024 * 1024
@@ -40,6 +41,7 @@ class Assignment(msgspec.Struct):
     directory: str
     ring: str
     parent: int
+    view: ViewAccess | None = None  # sinks only: where viewers are served
 
 
 class Failure(msgspec.Struct):

@@ -24,6 +24,7 @@ from biopose_live.pipeline.session_directory import SessionDirectory
 from biopose_live.pipeline.stage_table import DEFAULT, StageTable
 from biopose_live.pipeline.supervisor import Ending, Supervisor
 from biopose_live.settings import Settings
+from biopose_live.sinks.viewer.access import ViewAccess
 
 FEWEST_SLOTS = 3  # one being written, one being read, one in between
 _SHARED_MEMORY = Path("/dev/shm")
@@ -106,12 +107,13 @@ def run_live(
     table: StageTable = DEFAULT,
     on_health: Callable[[Health], None] | None = None,
     stop: threading.Event | None = None,
+    view: ViewAccess | None = None,
 ) -> Summary:
     """Runs until the source ends, `--duration` is over, Ctrl-C, SIGTERM, SIGHUP or `stop`.
 
-    `on_health` is called about once a second, from this thread.  A stage's UserError ends the run: its sentence and
-    exit code are the summary's `end_reason` and `exit_code`.  Raises UserError only when the run cannot begin at all
-    (no shared memory).
+    `on_health` is called about once a second, from this thread; browsers may watch at `view`.  A stage's UserError ends
+    the run: its sentence and exit code are the summary's `end_reason` and `exit_code`.  Raises UserError only when the
+    run cannot begin at all (no shared memory).
     """
     session = new_session()
     ring_name = f"biopose_{session}"
@@ -125,7 +127,7 @@ def run_live(
             try:
                 context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
                 try:
-                    supervisor = Supervisor(settings, table, session, os.getpid(), directory, ring, context)
+                    supervisor = Supervisor(settings, table, session, os.getpid(), directory, ring, context, view)
                     return supervisor.run(interruption, on_health)
                 finally:
                     context.destroy(linger=0)

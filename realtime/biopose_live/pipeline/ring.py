@@ -157,6 +157,14 @@ class FrameRing:
         copy = self._pixels(frame.slot, frame.height, frame.width).copy()
         return copy if head[_GENERATION] == frame.generation else None
 
+    def find(self, seq: int, t_capture: int) -> FrameRef | None:
+        """-> the descriptor of the frame with this number and time, None when it has been overwritten since."""
+        for slot in range(self.slots):
+            generation, found, width, height, captured = (int(word) for word in self._heads[slot, : _CAPTURED + 1])
+            if found == seq and captured == t_capture and generation and generation % 2 == 0:
+                return FrameRef(seq, t_capture, width, height, slot, generation)
+        return None
+
     def _pixels(self, slot: int, height: int, width: int) -> NDArray[np.uint8]:
         offset = _PAGE + slot * self.capacity
         flat = np.frombuffer(self._buffer, np.uint8, height * width * 3, offset)

@@ -24,6 +24,7 @@ from biopose_live.pipeline.run_metrics import RunMetrics, StageState
 from biopose_live.pipeline.session_directory import SessionDirectory
 from biopose_live.pipeline.stage_table import CAPTURE, SINKS, STAGES, StageTable
 from biopose_live.settings import Settings
+from biopose_live.sinks.viewer.access import ViewAccess
 
 TICK_MS = 50
 HEALTH_PERIOD_S = 1.0
@@ -58,6 +59,7 @@ class Supervisor:
         directory: SessionDirectory,
         ring: FrameRing,
         context: zmq.Context[zmq.Socket[bytes]],
+        view: ViewAccess | None = None,
     ) -> None:
         self._settings = settings
         self._directory = directory
@@ -67,7 +69,16 @@ class Supervisor:
         self._metrics = RunMetrics(session, values)
         self._children = {
             name: Child(
-                Assignment(name, table.factory(name), values, session, str(directory.path), ring.name, parent),
+                Assignment(
+                    name,
+                    table.factory(name),
+                    values,
+                    session,
+                    str(directory.path),
+                    ring.name,
+                    parent,
+                    view if name == SINKS else None,
+                ),
                 directory.log(name),
                 ring.counters(row),
             )

@@ -59,7 +59,7 @@ class Worker:
         try:
             factory = load(self._assignment.factory)
             if self._name == SINKS:
-                self._run_sinks(context, factory(self._settings, self._assignment.session))
+                self._run_sinks(context, self._build_sinks(factory))
             else:
                 self._run_stage(context, self._build(factory))
         except UserError as error:
@@ -71,6 +71,12 @@ class Worker:
         if self._name == CAPTURE and self._ring.first_capture and "resumed" in inspect.signature(factory).parameters:
             return factory(self._settings, self._ring, resumed=True)
         return factory(self._settings, self._ring)
+
+    def _build_sinks(self, factory: Callable[..., Sinks]) -> Sinks:
+        view = self._assignment.view
+        if view is not None and "view" in inspect.signature(factory).parameters:
+            return factory(self._settings, self._assignment.session, frames=self._ring, view=view)
+        return factory(self._settings, self._assignment.session)
 
     def _fail(self, error: UserError) -> None:
         self._row.busy_since = 0

@@ -1,1 +1,1 @@
-"""Where results go, one file per output: publish (ZeroMQ), record (a folder)."""
+"""Where results go, one file per output: publish (ZeroMQ), record (a folder), viewer (browsers)."""

@@ -1,6 +1,7 @@
 """All outputs of a run behind one object.  An output that fails later on ends alone; the others go on.
 
-Back-pressure: none is passed on.  The publisher drops for slow subscribers; the recorder writes to local files.
+Back-pressure: none is passed on.  The publisher and the viewer drop for slow receivers; the recorder writes to local
+files.
 """
 
 from __future__ import annotations
@@ -9,32 +10,44 @@ import logging
 import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from biopose_client import schema
 from biopose_live.pipeline.control import settings_to_map
 from biopose_live.settings import Settings
 from biopose_live.sinks.publish import Publisher, parse_address
 from biopose_live.sinks.session_meta import build_meta
+from biopose_live.sinks.viewer.access import ViewAccess
+from biopose_live.stages import FrameFinder
 
 if TYPE_CHECKING:
     from biopose_live.pipeline.metrics import Summary
     from biopose_live.sinks.record import Recorder
+    from biopose_live.sinks.viewer.viewer import Viewer
 
 log = logging.getLogger(__name__)
 
 
 class SinkSet:
-    """Publishes and records as the settings say.
+    """Publishes and records as the settings say, and shows the run in browsers when it is told where (`view`).
 
     Raises UserError when an output cannot begin (port in use, folder not empty, a model file missing).
     """
 
-    def __init__(self, settings: Settings, session: str) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        session: str,
+        *,
+        frames: FrameFinder | None = None,
+        view: ViewAccess | None = None,
+    ) -> None:
         self._frames = self._frames_with_somebody = 0
         meta = build_meta(settings, session)
         address = parse_address(settings.publish)
         self._publisher = None if address is None else Publisher(address, meta)
         self._recorder: Recorder | None = None
+        self._viewer: Viewer | None = None
         try:
             if settings.record is not None:
                 # Imported here: it poses the skeleton and needs numba, 0.2 s that publishing alone does not pay.
@@ -45,6 +58,10 @@ class SinkSet:
             if self._publisher is not None:
                 self._publisher.close()
             raise
+        if view is not None and frames is not None:
+            from biopose_live.sinks.viewer.viewer import Viewer
+
+            self._viewer = Viewer(view, frames, meta, settings_to_map(settings), source_name(settings))
         self.idle()
 
     @property
@@ -55,7 +72,8 @@ class SinkSet:
     @property
     def problems(self) -> Sequence[str]:
         """One sentence for each output that had to be given up."""
-        return [] if self._recorder is None or self._recorder.problem is None else [self._recorder.problem]
+        outputs = (self._recorder, self._viewer)
+        return [output.problem for output in outputs if output is not None and output.problem is not None]
 
     def write(self, pose: schema.Pose) -> None:
         """Hands one frame's people to every output."""
@@ -67,11 +85,16 @@ class SinkSet:
             self._publisher.send(packed)
         if self._recorder is not None:
             self._recorder.write(pose, packed[len(schema.TOPIC_POSE) :])
+        if self._viewer is not None:
+            self._viewer.write(pose, packed)
 
     def health(self, health: schema.Health) -> None:
         """Hands on the pipeline's state."""
+        packed = schema.pack(health)
         if self._publisher is not None:
-            self._publisher.send(schema.pack(health))
+            self._publisher.send(packed)
+        if self._viewer is not None:
+            self._viewer.health(health, packed)
 
     def idle(self) -> None:
         """Does what is due without a pose: `meta` each second, writing what waits."""
@@ -90,6 +113,19 @@ class SinkSet:
         try:
             if self._recorder is not None:
                 self._recorder.close(summary)
+            if self._viewer is not None:
+                self._viewer.close()
         finally:
             if self._publisher is not None:
                 self._publisher.close()
+
+
+def source_name(settings: Settings) -> str:
+    """-> the source in a few words; of an address only the host, since the rest may hold a password."""
+    if settings.demo:
+        return "demo clip"
+    if settings.camera is not None:
+        return f"camera {settings.camera}"
+    if settings.video is not None:
+        return settings.video.name
+    return urlsplit(settings.url or "").hostname or "stream"

@@ -22,6 +22,14 @@ class FrameStore(Protocol):
         ...
 
 
+class FrameFinder(FrameStore, Protocol):
+    """A FrameStore that also finds a frame that is known by its number alone."""
+
+    def find(self, seq: int, t_capture: int) -> FrameRef | None:
+        """-> the descriptor of a frame, None when it has been overwritten since."""
+        ...
+
+
 class FrameWriter(Protocol):
     """Where capture puts pixels; the other end of a FrameStore."""
 
