@@ -1,0 +1,72 @@
+/** The server's HTTP interface: status, recording, download. Every request carries the run's token. */
+
+export class Refused extends Error {}
+
+/** The server's own sentence about why not. */
+export class ServerSays extends Error {}
+
+export interface Status {
+  /** The server's monotonic clock when it answered, ns; null when it does not tell. */
+  t: number | null;
+  /** Milliseconds that asking took. */
+  roundTripMs: number;
+  /** The id of the recording in progress. */
+  recording: string | null;
+}
+
+export class Api {
+  constructor(readonly token: string) {}
+
+  get headers(): Record<string, string> {
+    return { Authorization: `Bearer ${this.token}` };
+  }
+
+  /** Raises Refused when the token is wrong, TypeError when the server cannot be reached. */
+  async status(): Promise<Status> {
+    const began = performance.now();
+    const answer = await this.request("GET", "/api/status");
+    const roundTripMs = performance.now() - began;
+    const content = (await answer.json()) as { t?: unknown; recording?: unknown } | null;
+    return { t: typeof content?.t === "number" ? content.t : null, roundTripMs, recording: recordingId(content?.recording) };
+  }
+
+  /** -> the new recording's id. */
+  async startRecording(): Promise<string | null> {
+    return recordingId(await (await this.request("POST", "/api/record/start")).json());
+  }
+
+  /** -> the id to download. */
+  async stopRecording(): Promise<string | null> {
+    return recordingId(await (await this.request("POST", "/api/record/stop")).json());
+  }
+
+  /** -> the recording as a zip file. */
+  async download(id: string): Promise<Blob> {
+    return (await this.request("GET", `/api/recordings/${encodeURIComponent(id)}.zip`)).blob();
+  }
+
+  private async request(method: string, path: string): Promise<Response> {
+    const answer = await fetch(path, { method, headers: this.headers, cache: "no-store" });
+    if (answer.status === 401 || answer.status === 403) throw new Refused("the token is wrong");
+    if (!answer.ok) throw new ServerSays(await reason(answer));
+    return answer;
+  }
+}
+
+/** -> the server's own sentence about what went wrong, if it gives one. */
+export async function reason(answer: Response): Promise<string> {
+  const text = (await answer.text()).trim();
+  try {
+    const said: unknown = (JSON.parse(text) as { error?: unknown }).error;
+    if (typeof said === "string") return said;
+  } catch {
+    if (text.length > 0 && text.length < 300 && !text.startsWith("<")) return text;
+  }
+  return `the server answered ${answer.status}`;
+}
+
+function recordingId(answer: unknown): string | null {
+  if (answer === null || typeof answer !== "object") return null;
+  const { id } = answer as { id?: unknown };
+  return typeof id === "string" ? id : null;
+}
