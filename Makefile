@@ -29,7 +29,9 @@ bench: install
 
 install: $(STAMP)
 
-$(STAMP): pyproject.toml constraints.txt realtime/build_models.py | system
+WEB := clients/web/package-lock.json clients/web/build.mjs $(wildcard clients/web/src/*)
+
+$(STAMP): pyproject.toml constraints.txt $(wildcard realtime/build_*.py) $(wildcard $(WEB)) | system
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt torch

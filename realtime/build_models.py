@@ -1,4 +1,4 @@
-"""Build step that puts MediaPipe's pose models into the package: run by hatchling, or by hand from a source tree.
+"""Build step that puts MediaPipe's pose models into the package: run by `build_hook.py`, or by hand.
 
 MediaPipe's wheel no longer carries its pose networks.  Two older releases do, both Apache-2.0: the person detector is
 in the Python package mediapipe 0.10.21, the landmark networks lite, full and heavy are in the npm package
@@ -27,11 +27,6 @@ import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
-
-try:
-    from hatchling.builders.hooks.plugin.interface import BuildHookInterface
-except ImportError:  # run by hand: hatchling is only there during a build
-    BuildHookInterface = object  # type: ignore[assignment,misc]
 
 ROOT = Path(__file__).resolve().parents[1]
 BUNDLES = ROOT / "realtime" / "biopose_live" / "assets" / "mediapipe"
@@ -83,6 +78,11 @@ LANDMARKS = {
         ("heavy", "59e42d71bcd44cbdbabc419f0ff76686595fd265419566bd4009ef703ea8e1fe"),
     )
 }
+
+
+def build_requirements() -> list[str]:
+    """-> what an isolated build environment needs; pip is not in it by itself."""
+    return ["flatbuffers>=24", "pip>=23", *([] if shutil.which("npm") else [NPM_WHEEL])]
 
 
 def npm_command() -> list[str] | None:
@@ -339,22 +339,6 @@ def build(bundles: Path = BUNDLES, cache: Path = CACHE) -> list[Path]:
         _write(path, bundle(detector, with_metadata(found[network.sha256], network.mean, network.std)))
     _write(stamp, recipe.encode())
     return paths
-
-
-class PoseModelsHook(BuildHookInterface):
-    """Hatchling's side: the bundles are made before the files of a wheel, or of an editable install, are gathered."""
-
-    PLUGIN_NAME = "custom"
-
-    def dependencies(self) -> list[str]:
-        """-> what the isolated build environment needs; pip is not in it by itself."""
-        return ["flatbuffers>=24", "pip>=23", *([] if shutil.which("npm") else [NPM_WHEEL])]
-
-    def initialize(self, version: str, build_data: dict[str, Any]) -> None:
-        try:
-            build()
-        except BuildError as error:
-            sys.exit(str(error))
 
 
 if __name__ == "__main__":

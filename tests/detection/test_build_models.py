@@ -218,9 +218,8 @@ def test_without_any_npm_the_remedy_is_named(build_models, tmp_path, monkeypatch
         build_models._fetch_npm(build_models.NPM_PACKAGE, tmp_path)
 
 
-def test_the_hook_asks_for_an_npm_only_where_there_is_none(build_models, monkeypatch) -> None:
-    hook = object.__new__(build_models.PoseModelsHook)
+def test_a_build_asks_for_an_npm_only_where_there_is_none(build_models, monkeypatch) -> None:
     monkeypatch.setattr(build_models.shutil, "which", lambda name: "/usr/bin/npm")
-    assert build_models.NPM_WHEEL not in hook.dependencies()
+    assert build_models.NPM_WHEEL not in build_models.build_requirements()
     monkeypatch.setattr(build_models.shutil, "which", lambda name: None)
-    assert build_models.NPM_WHEEL in hook.dependencies()
+    assert build_models.NPM_WHEEL in build_models.build_requirements()

@@ -107,7 +107,7 @@ class ViewerServer:
         asyncio.get_running_loop().call_later(FIRST_REQUEST_S, self._end_silent, handler)
         return handler
 
-    def _end_silent(self, handler: web.RequestHandler[Any]) -> None:
+    def _end_silent(self, handler: web.RequestHandler) -> None:
         if handler in self._silent:
             self._silent.discard(handler)
             handler.force_close()
