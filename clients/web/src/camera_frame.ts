@@ -40,7 +40,9 @@ interface Pair {
   weight: number;
 }
 
-const STEP = 1e-4; // rad
+const STEP = 1e-5; // rad
+const ROUNDS = 10;
+const DAMPING = 1e-6;
 const STEADIED = 0.1; // share of a new frame's answer
 const LONG_BONE = 0.3; // m: thighs and shanks
 
@@ -91,33 +93,24 @@ function evidence(person: Person, skeleton: Skeleton): Pair[] {
   return pairs;
 }
 
-function cost(pairs: Pair[], tilt: number, roll: number): number {
+function residuals(pairs: Pair[], tilt: number, roll: number): number[] {
   const rotation = cameraToWorld(tilt, roll);
-  let sum = 0;
-  for (const { camera, world, weight } of pairs) {
-    const there = turned(rotation, camera);
-    sum += weight * ((there[0] - world[0]) ** 2 + (there[1] - world[1]) ** 2 + (there[2] - world[2]) ** 2);
-  }
-  return sum;
+  return pairs.flatMap(({ camera, world, weight }) =>
+    turned(rotation, camera).map((value, k) => Math.sqrt(weight) * (value - world[k]!)),
+  );
 }
 
-/** -> tilt and roll that bring the pairs together: Newton's steps on two angles, damped by halving. */
+/** -> tilt and roll that bring the pairs together: Gauss-Newton on two angles, slightly damped. */
 function fitted(pairs: Pair[], tilt: number, roll: number): [number, number] {
-  for (let round = 0; round < 8; round++) {
-    const here = cost(pairs, tilt, roll);
-    const [tp, tm] = [cost(pairs, tilt + STEP, roll), cost(pairs, tilt - STEP, roll)];
-    const [rp, rm] = [cost(pairs, tilt, roll + STEP), cost(pairs, tilt, roll - STEP)];
-    const mixed = cost(pairs, tilt + STEP, roll + STEP) - tp - rp + here;
-    const slope = [(tp - tm) / (2 * STEP), (rp - rm) / (2 * STEP)] as const;
-    const curve = [(tp - 2 * here + tm) / STEP ** 2, (rp - 2 * here + rm) / STEP ** 2, mixed / STEP ** 2] as const;
-    const determinant = curve[0] * curve[1] - curve[2] ** 2;
-    if (!(curve[0] > 0) || !(determinant > 0)) return [tilt, roll];
-    let stepTilt = -(curve[1] * slope[0] - curve[2] * slope[1]) / determinant;
-    let stepRoll = -(curve[0] * slope[1] - curve[2] * slope[0]) / determinant;
-    for (let halving = 0; halving < 6 && cost(pairs, tilt + stepTilt, roll + stepRoll) > here; halving++) {
-      stepTilt /= 2;
-      stepRoll /= 2;
-    }
+  for (let round = 0; round < ROUNDS; round++) {
+    const here = residuals(pairs, tilt, roll);
+    const byTilt = residuals(pairs, tilt + STEP, roll).map((value, i) => (value - here[i]!) / STEP);
+    const byRoll = residuals(pairs, tilt, roll + STEP).map((value, i) => (value - here[i]!) / STEP);
+    const sum = (a: number[], b: number[]) => a.reduce((total, value, i) => total + value * b[i]!, 0);
+    const [tt, rr, tr] = [sum(byTilt, byTilt) + DAMPING, sum(byRoll, byRoll) + DAMPING, sum(byTilt, byRoll)];
+    const [t, r] = [-sum(byTilt, here), -sum(byRoll, here)];
+    const determinant = tt * rr - tr * tr;
+    const [stepTilt, stepRoll] = [(rr * t - tr * r) / determinant, (tt * r - tr * t) / determinant];
     tilt += stepTilt;
     roll += stepRoll;
     if (Math.abs(stepTilt) + Math.abs(stepRoll) < 1e-6) break;

@@ -71,7 +71,14 @@ export function split(name: string): [key: string, side: Side] {
   return match ? [match[1]!, match[2] as Side] : [name, "c"];
 }
 
-/** -> one entry per coordinate, left and right together, in the order of the skeleton. */
+const GROUPS = ["Leg", "Arm", "Trunk", "Head", "Pelvis"];
+
+function place(group: string): number {
+  const at = GROUPS.indexOf(group);
+  return at < 0 ? GROUPS.length : at;
+}
+
+/** -> one entry per coordinate, left and right together: limbs first, within a group in the order of the skeleton. */
 export function entries(meta: Meta): Entry[] {
   const found = new Map<string, Entry>();
   meta.coordinate_names.forEach((name, index) => {
@@ -86,7 +93,7 @@ export function entries(meta: Meta): Entry[] {
     entry.sides.push({ side, index, name, range: RANGES_DEG[name] ?? null });
   });
   for (const entry of found.values()) entry.sides.sort((a, b) => a.side.localeCompare(b.side));
-  return [...found.values()];
+  return [...found.values()].sort((a, b) => place(a.group) - place(b.group));
 }
 
 function spoken(key: string): string {

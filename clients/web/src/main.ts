@@ -86,7 +86,9 @@ function message(bytes: Uint8Array): void {
       case "pose": return takePose(parsed.pose);
       case "meta": return takeMeta(parsed.meta);
       case "health": return performancePanel.setHealth(parsed.health);
-      case "jpeg": return void showJpeg(parsed.jpeg);
+      case "jpeg":
+        waiting = parsed.jpeg;
+        return void showJpegs();
     }
   } catch (error) {
     // One bad message must not stop the page; the reason is said once.
@@ -154,23 +156,31 @@ function showVideo(video: HTMLVideoElement, rtp: number | null): void {
 }
 
 let waiting: Jpeg | null = null;
+let decoding = false;
 
-async function showJpeg(jpeg: Jpeg): Promise<void> {
-  waiting = jpeg;
-  const bitmap = await createImageBitmap(new Blob([jpeg.bytes as BlobPart], { type: "image/jpeg" })).catch(() => null);
-  if (bitmap === null) return;
-  const rtp = rtpTimestamp(jpeg.t_capture);
-  const until = performance.now() + LATE_MS;
-  while (poses.at(rtp) === null && performance.now() < until && waiting === jpeg) await nextFrame();
-  if (waiting === jpeg || poses.at(rtp) !== null) {
+/** Shows the newest picture; those that came while one was being decoded are passed over. */
+async function showJpegs(): Promise<void> {
+  if (decoding) return;
+  decoding = true;
+  while (waiting !== null) {
+    const jpeg: Jpeg = waiting;
+    waiting = null;
+    const blob = new Blob([jpeg.bytes as BlobPart], { type: "image/jpeg" });
+    const bitmap = await createImageBitmap(blob).catch(() => null);
+    if (bitmap === null) continue;
+    const rtp = rtpTimestamp(jpeg.t_capture);
+    const until = performance.now() + LATE_MS;
+    while (poses.at(rtp) === null && performance.now() < until && waiting === null) await nextFrame();
     const aligned = poses.at(rtp);
     picture.show(bitmap, aligned);
     shown(aligned, rtp);
+    bitmap.close();
   }
-  bitmap.close();
+  decoding = false;
 }
 
-const nextFrame = () => new Promise((resolve) => requestAnimationFrame(resolve));
+// A hidden page gets no animation frames.
+const nextFrame = () => new Promise((resolve) => setTimeout(resolve, 8));
 
 function choose(): void {
   picture.chosen = people.chosen;
