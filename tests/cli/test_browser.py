@@ -1,0 +1,92 @@
+"""The viewer's address on the screen, and when a browser is opened."""
+
+from __future__ import annotations
+
+import socket
+import threading
+
+import pytest
+
+from biopose_live.cli import browser
+from biopose_live.cli import main as cli
+from biopose_live.errors import EXIT_OK, EXIT_USAGE
+from biopose_live.pipeline import live
+from biopose_live.pipeline.metrics import Percentiles, Summary
+from biopose_live.sinks.viewer.access import ViewAccess
+
+NOTHING = Summary("abc", {}, 0, 0, 0, 0.0, 0.0, Percentiles(), {}, "end of stream")
+
+
+@pytest.fixture
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@pytest.mark.parametrize(
+    ("environment", "platform", "expected"),
+    [
+        ({}, "linux", False),
+        ({"DISPLAY": ":0"}, "linux", True),
+        ({"WAYLAND_DISPLAY": "wayland-0"}, "linux", True),
+        ({}, "darwin", True),
+        ({"SSH_CONNECTION": "192.0.2.1 1 192.0.2.2 22"}, "darwin", False),
+    ],
+)
+def test_where_there_is_a_screen(environment: dict[str, str], platform: str, expected: bool) -> None:
+    assert browser.has_display(environment, platform) is expected
+
+
+def test_a_browser_is_opened_once_the_viewer_answers(free_port: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened: list[str] = []
+    done = threading.Event()
+    monkeypatch.setattr(browser.webbrowser, "open", lambda url: (opened.append(url), done.set()))
+    access = ViewAccess("127.0.0.1", free_port, "t")
+    browser.open_when_ready(access)
+    assert not done.wait(0.3)
+    with socket.create_server((access.host, access.port)):
+        assert done.wait(5.0)
+    assert opened == [access.url]
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch) -> list[ViewAccess | None]:
+    """-> the `view` of every run; nothing is really run or opened."""
+    views: list[ViewAccess | None] = []
+
+    def stand_in(settings: object, view: ViewAccess | None = None, **hooks: object) -> Summary:
+        views.append(view)
+        return NOTHING
+
+    monkeypatch.setattr(live, "run_live", stand_in)
+    monkeypatch.setattr(browser.webbrowser, "open", lambda url: pytest.fail("nothing is there to open"))
+    return views
+
+
+def test_the_address_is_printed_and_handed_to_the_run(
+    run: list[ViewAccess | None], free_port: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(["--demo", "--headless", "--view", f"127.0.0.1:{free_port}"]) == EXIT_OK
+    (view,) = run
+    assert view is not None
+    assert f"Viewer: {view.url}" in capsys.readouterr().out
+
+
+def test_a_network_address_comes_with_a_warning(
+    run: list[ViewAccess | None], free_port: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(["--demo", "--headless", "--view", f"0.0.0.0:{free_port}"]) == EXIT_OK
+    assert "--view 127.0.0.1:PORT" in capsys.readouterr().out
+
+
+def test_off_is_off(run: list[ViewAccess | None], capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["--demo", "--view", "off"]) == EXIT_OK
+    assert run == [None]
+    assert "http" not in capsys.readouterr().out
+
+
+def test_nonsense_is_refused(run: list[ViewAccess | None], capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["--demo", "--view", "here"]) == EXIT_USAGE
+    assert "--view 'here' is no address" in capsys.readouterr().err
+    assert run == []
