@@ -16,6 +16,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import NamedTuple
 
 ROOT = Path(__file__).resolve().parents[1]
 SOURCES = ROOT / "clients" / "web"
@@ -31,10 +32,17 @@ class BuildError(Exception):
     """The page cannot be built; `str(error)` is the sentence to show."""
 
 
-def system_node() -> Path | None:
-    """-> the folder of the system's own `node`, when that is new enough and npm is there too, else None."""
+class Node(NamedTuple):
+    """How `node` and `npm` are called here."""
+
+    node: str
+    npm: tuple[str, ...]
+
+
+def system_node() -> Node | None:
+    """-> the system's own Node.js, when it is new enough and npm is there too, else None."""
     node, npm = shutil.which("node"), shutil.which("npm")
-    return Path(node).parent if node and npm and _major(node) >= OLDEST_NODE else None
+    return Node(node, (npm,)) if node and npm and _major(node) >= OLDEST_NODE else None
 
 
 def build_requirements() -> list[str]:
@@ -42,8 +50,8 @@ def build_requirements() -> list[str]:
     return [NODE_WHEEL] if system_node() is None else []
 
 
-def node_folder() -> Path | None:
-    """-> the folder that holds `node` and `npm`: the system's own, else those of the nodejs wheel, else None."""
+def any_node() -> Node | None:
+    """-> the system's own Node.js, else that of the nodejs wheel, else None."""
     found = system_node()
     if found is not None:
         return found
@@ -51,7 +59,10 @@ def node_folder() -> Path | None:
     if spec is None or spec.origin is None:
         return None
     folder = Path(spec.origin).parent
-    return folder if sys.platform == "win32" else folder / "bin"
+    node = folder / ("node.exe" if sys.platform == "win32" else "bin/node")
+    modules = folder / ("node_modules" if sys.platform == "win32" else "lib/node_modules")
+    # Not the wheel's own `npm`: a wheel has no links, and that one was a link to this.
+    return Node(str(node), (str(node), str(modules / "npm" / "bin" / "npm-cli.js")))
 
 
 def _major(node: str) -> int:
@@ -83,7 +94,7 @@ def build(sources: Path = SOURCES, page: Path = PAGE, cache: Path = CACHE) -> bo
     stamp = page / STAMP
     if (page / "index.html").is_file() and stamp.is_file() and stamp.read_text().strip() == wanted:
         return False
-    node = node_folder()
+    node = any_node()
     if node is None:
         raise BuildError(
             f"The viewer's page is built with Node.js {OLDEST_NODE} or newer and none was found: install it, or "
@@ -99,7 +110,7 @@ def build(sources: Path = SOURCES, page: Path = PAGE, cache: Path = CACHE) -> bo
             shutil.copyfile(sources / part, cache / part)
     _install(cache, node)
     finished = cache / "finished"
-    _run("build.mjs", ["node", "build.mjs", str(finished)], cache, node)
+    _run("build.mjs", [node.node, "build.mjs", str(finished)], cache, node)
     if not (finished / "index.html").is_file():
         raise BuildError("The viewer's page was built without an index.html: build.mjs and this step disagree.")
     (finished / STAMP).write_text(wanted + "\n")
@@ -108,27 +119,24 @@ def build(sources: Path = SOURCES, page: Path = PAGE, cache: Path = CACHE) -> bo
     return True
 
 
-def _install(cache: Path, node: Path) -> None:
+def _install(cache: Path, node: Node) -> None:
     """Brings in the packages of the lock file, unless they are there already."""
     lock = hashlib.sha256((cache / "package-lock.json").read_bytes()).hexdigest()
     installed = cache / "node_modules" / ".installed"
     if installed.is_file() and installed.read_text() == lock:
         return
     # No package's own scripts are run; esbuild works without its.
-    npm = ["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"]
+    npm = [*node.npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"]
     _run("npm ci", npm, cache, node)
     installed.write_text(lock)
 
 
-def _run(what: str, command: list[str], folder: Path, node: Path) -> None:
-    environment = {**os.environ, "PATH": os.pathsep.join((str(node), os.environ.get("PATH", "")))}
-    program = shutil.which(command[0], path=environment["PATH"])
-    if program is None:
-        raise BuildError(f"The viewer's page needs {command[0]}, which is not in {node}: install Node.js with npm.")
+def _run(what: str, command: list[str], folder: Path, node: Node) -> None:
+    path = os.pathsep.join((str(Path(node.node).parent), os.environ.get("PATH", "")))  # what npm starts wants node too
     done = subprocess.run(
-        [program, *command[1:]],
+        command,
         cwd=folder,
-        env=environment,
+        env={**os.environ, "PATH": path},
         capture_output=True,
         text=True,
         check=False,

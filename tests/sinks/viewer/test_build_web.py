@@ -98,7 +98,7 @@ def test_a_failure_is_one_sentence_and_leaves_no_page(
 
 
 def test_an_old_node_counts_as_none(build_web: ModuleType, place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert build_web.system_node() == place.bin
+    assert build_web.system_node() == (str(place.bin / "node"), (str(place.bin / "npm"),))
     assert build_web.build_requirements() == []
     place.program("node", NODE.replace("v20", "v12"))
     assert build_web.system_node() is None
