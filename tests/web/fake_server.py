@@ -11,7 +11,7 @@ import io
 import lzma
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import msgspec
@@ -81,9 +81,18 @@ class FakeServer:
         return self
 
     def stop(self) -> None:
-        if self._loop is not None and self._stop is not None:
+        if self._loop is not None and self._stop is not None and self._thread.is_alive():
             self._loop.call_soon_threadsafe(self._stop.set)
         self._thread.join(10)
+
+    def send(self, *parts: bytes) -> None:
+        """Sends these bytes to every page."""
+        assert self._loop is not None
+        asyncio.run_coroutine_threadsafe(self._send(parts), self._loop).result(5)
+
+    async def _send(self, parts: Iterable[bytes]) -> None:
+        for part in parts:
+            await asyncio.gather(*(socket.send_bytes(part) for socket in self._sockets), return_exceptions=True)
 
     async def _serve(self) -> None:
         self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
@@ -166,10 +175,7 @@ class FakeServer:
             parts = [pack(pose), picture][:: -1 if self._picture_first else 1]
             if n % round(self._fps) == 0:
                 parts += [pack(self.meta), pack(self._health(n))]
-            for part in parts:
-                await asyncio.gather(
-                    *(socket.send_bytes(part) for socket in self._sockets), return_exceptions=True
-                )
+            await self._send(parts)
             n += 1
             await asyncio.sleep(1 / self._fps)
 

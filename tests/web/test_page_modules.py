@@ -34,13 +34,17 @@ def test_every_wire_struct_has_its_types() -> None:
     from biopose_client import schema
 
     text = (WEB / "src" / "schema.ts").read_text()
-    structs = {name for name, kind in vars(schema).items() if isinstance(kind, type) and issubclass(kind, msgspec.Struct)}
+    structs = {
+        name for name, kind in vars(schema).items() if isinstance(kind, type) and issubclass(kind, msgspec.Struct)
+    }
     structs -= {"_VersionOnly"}
     assert {name for name in structs if f"export interface {name} {{" in text} == structs
 
 
 def test_type_check(node: str) -> None:
-    done = subprocess.run([node, "node_modules/typescript/bin/tsc", "--noEmit"], cwd=WEB, capture_output=True, text=True)
+    done = subprocess.run(
+        [node, "node_modules/typescript/bin/tsc", "--noEmit"], cwd=WEB, capture_output=True, text=True
+    )
     assert done.returncode == 0, done.stdout
 
 
@@ -112,7 +116,9 @@ def _nested(rng: random.Random, depth: int) -> Any:
     if kind == 1:
         return rng.uniform(-1e6, 1e6)
     if kind == 2:
-        return "".join(chr(rng.choice([rng.randrange(32, 127), rng.randrange(0x100, 0x800)])) for _ in range(rng.randrange(40)))
+        return "".join(
+            chr(rng.choice([rng.randrange(32, 127), rng.randrange(0x100, 0x800)])) for _ in range(rng.randrange(40))
+        )
     if kind == 3:
         return rng.randbytes(rng.randrange(40))
     if kind in (4, 5):
