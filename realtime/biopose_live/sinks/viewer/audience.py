@@ -5,6 +5,7 @@ Used from the server's thread alone, except for the plain counts that other thre
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from biopose_live.sinks.viewer.encoding import EncodedPicture
 
 MOST_VIEWERS = 8
+CLOSE_S = 1.0
 KEY_PERIOD_S = 0.25  # at most one keyframe in this time, however many ask
 
 
@@ -89,5 +91,7 @@ class Audience:
                 viewer.jpeg(t_capture, jpeg)
 
     async def close(self) -> None:
-        for viewer in list(self.viewers):
-            await viewer.close()
+        """Ends all connections; those that take longer than a second are left to themselves."""
+        endings = [asyncio.ensure_future(viewer.close()) for viewer in self.viewers]
+        if endings:
+            await asyncio.wait(endings, timeout=CLOSE_S)
