@@ -1,0 +1,50 @@
+"""The viewer's benchmark: its arithmetic on made-up notes of a browser, its table and its command line."""
+
+from __future__ import annotations
+
+import io
+
+import pytest
+from rich.console import Console
+from viewer import Result, latencies, main, spread, table_of
+
+from biopose_live.sinks.viewer.encoding import rtp_timestamp
+
+OFFSET_MS = 1.7e12
+
+
+def test_percentiles_need_enough_samples() -> None:
+    found = spread([float(n) for n in range(101)])
+    assert (found.p50, found.p95, found.count) == (50.0, 95.0, 101)
+    with pytest.raises(ValueError, match="19 samples"):
+        spread([1.0] * 19)
+
+
+def test_latencies_are_taken_between_the_right_moments() -> None:
+    captured = [5_000_000_000_000 + n * 33_333_333 for n in range(30)]
+    found = {
+        "poses": [[str(t), str(t + 25_000_000), OFFSET_MS + t / 1e6 + 27.0] for t in captured],
+        # The last picture's pose has not come: nothing is known about it.
+        "pictures": [[rtp_timestamp(t), OFFSET_MS + t / 1e6 + 60.0] for t in [*captured, captured[-1] + 33_333_333]],
+    }
+    picture, pose, published = latencies(found, OFFSET_MS)
+    assert (picture.p50, picture.count) == (pytest.approx(60.0, abs=0.1), 30)
+    assert pose.p50 == pytest.approx(27.0, abs=0.1)
+    assert published.p95 == pytest.approx(2.0, abs=0.1)
+
+
+def test_the_table_has_a_row_for_each_run() -> None:
+    times = spread([10.0] * 20)
+    console = Console(file=io.StringIO(), width=170)
+    console.print(table_of([Result(720, 3, 29.9, times, times, times, 30.0, 0.5, 30.0)]))
+    assert isinstance(console.file, io.StringIO)
+    shown = console.file.getvalue()
+    assert "720p" in shown
+    assert "10.0 / 10.0" in shown
+
+
+@pytest.mark.parametrize("arguments", [["--seconds", "1"], ["--seconds", "x"], ["extra"]])
+def test_wrong_arguments(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(arguments)
+    assert ended.value.code == 2
