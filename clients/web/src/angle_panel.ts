@@ -25,7 +25,7 @@ interface Card {
   plot: Plot;
   canvas: HTMLCanvasElement;
   shown: Set<Side>;
-  values: { index: number; side: Side; now: HTMLElement; extent: HTMLElement }[];
+  values: { index: number; side: Side; now: HTMLElement; high: Text; low: Text }[];
 }
 
 export class AnglePanel {
@@ -90,7 +90,8 @@ export class AnglePanel {
       value.now.textContent = current;
       if (extent === null) continue;
       const [low, high] = extent.map((end) => written(end * card.entry.factor, card.entry)) as [string, string];
-      value.extent.replaceChildren(`max ${high}`, document.createElement("br"), `min ${low}`);
+      value.high.data = high;
+      value.low.data = low;
       said.push(`${SIDE_NAMES[value.side]} ${current}, from ${low} to ${high}`.trim());
     }
     card.canvas.setAttribute("aria-label", `${card.entry.title} over ${this.seconds} seconds: ${said.join("; ")}`);
@@ -215,6 +216,9 @@ export class AnglePanel {
       const now = document.createElement("b");
       now.textContent = "–";
       const extent = document.createElement("small");
+      const [high, low] = [document.createTextNode("–"), document.createTextNode("–")];
+      extent.append(word("max "), high, document.createElement("br"), word("min "), low);
+      extent.title = "Highest and lowest value in the plot";
       button.append(now, extent);
       const called = SIDE_NAMES[side.side] === "" ? entry.title : `${entry.title}, ${SIDE_NAMES[side.side]}`;
       button.title = `${called}: press to show or hide its line`;
@@ -223,10 +227,17 @@ export class AnglePanel {
         button.setAttribute("aria-pressed", String(card.shown.has(side.side)));
       });
       values.append(button);
-      card.values.push({ index: side.index, side: side.side, now, extent });
+      card.values.push({ index: side.index, side: side.side, now, high, low });
     }
     return card;
   }
+}
+
+/** -> a word that narrow cards leave out. */
+function word(text: string): HTMLElement {
+  const span = document.createElement("span");
+  span.textContent = text;
+  return span;
 }
 
 function written(value: number, entry: Entry): string {

@@ -70,6 +70,7 @@ export class BodyView {
   private lastFollow = 0;
   private wanted = false;
   private dirty = false;
+  private hurried = false;
   private readonly pace: DrawPace;
 
   /** Throws when the browser has no WebGL. */
@@ -85,7 +86,7 @@ export class BodyView {
     this.controls.enableDamping = false;
     this.controls.minDistance = 0.6;
     this.controls.maxDistance = 20;
-    this.controls.addEventListener("change", () => this.request());
+    this.controls.addEventListener("change", () => this.hurry());
     canvas.addEventListener("keydown", (event) => this.onKey(event));
     new ResizeObserver(() => this.request()).observe(canvas);
     this.look("corner");
@@ -112,7 +113,7 @@ export class BodyView {
     const bones = this.skeleton.bones.length * MOST_PEOPLE;
     const bodies = this.skeleton.centres.length * MOST_PEOPLE;
     const solid = new THREE.MeshStandardMaterial({ roughness: 0.55, metalness: 0.05 });
-    const mist = new THREE.MeshBasicMaterial({ transparent: true, opacity: 0.16, depthWrite: false });
+    const mist = new THREE.MeshBasicMaterial({ transparent: true, opacity: 0.22, depthWrite: false });
     this.bones = new THREE.InstancedMesh(new THREE.CylinderGeometry(BONE_RADIUS * 0.8, BONE_RADIUS, 1, 10), solid, bones);
     this.joints = new THREE.InstancedMesh(new THREE.SphereGeometry(JOINT_RADIUS, 14, 10), solid, bodies);
     // Narrow end at the joint that turns, wide end where its error carries to.
@@ -145,7 +146,7 @@ export class BodyView {
     const way = { front: [1, 0.12, 0], side: [0, 0.12, 1], top: [0.02, 1, 0], corner: [0.82, 0.3, 0.55] }[from];
     this.camera.position.copy(target).addScaledVector(new THREE.Vector3(...way).normalize(), 3.9);
     this.controls.update();
-    this.request();
+    this.hurry();
   }
 
   /** Draws now, so that the canvas can be copied. */
@@ -171,16 +172,21 @@ export class BodyView {
     this.request();
   }
 
+  private hurry(): void {
+    this.hurried = true;
+    this.request();
+  }
+
   /** Draws as soon as the pace allows. */
   private request(): void {
     if (this.wanted) return;
     this.wanted = true;
     const tick = () => {
-      if (!this.pace.ready(performance.now())) {
+      if (!this.pace.ready(performance.now(), this.hurried)) {
         requestAnimationFrame(tick);
         return;
       }
-      this.wanted = false;
+      this.wanted = this.hurried = false;
       this.drawNow();
     };
     requestAnimationFrame(tick);
@@ -289,7 +295,7 @@ export class BodyView {
     round.makeSafe();
     this.camera.position.copy(this.controls.target).add(new THREE.Vector3().setFromSpherical(round));
     this.controls.update();
-    this.request();
+    this.hurry();
   }
 }
 
