@@ -71,7 +71,8 @@ def _read_pickled(path: Path) -> Any:
             raise RuntimeError("it is a TorchScript program, not weights")
     unknown = torch.serialization.get_unsafe_globals_in_checkpoint(path)
     with torch.serialization.safe_globals([(Inert, name) for name in unknown]):
-        return torch.load(path, map_location="cpu", weights_only=True)
+        # Mapped: of a whole training state, of several GB, only the backbone's pages are ever read.
+        return torch.load(path, map_location="cpu", weights_only=True, mmap=True)
 
 
 def _tensors_of(content: Any, path: Path) -> dict[str, Tensor]:

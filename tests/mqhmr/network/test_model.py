@@ -18,6 +18,7 @@ from biopose_live.mqhmr.network.body_points import BodyPoints
 from biopose_live.mqhmr.network.heads import HIGHEST, cholesky
 from biopose_live.mqhmr.network.model import MQHMR, load_network, save_network
 from biopose_live.mqhmr.network.rotations import vector_to_matrix
+from biopose_live.mqhmr.network.token_refinement import Refiner
 
 
 def test_shapes_and_geometry(network, camera):
@@ -158,3 +159,21 @@ def test_vit_h_is_the_papers():
 
         count = sum(p.numel() for p in ViT(a.height, a.width, a.embed, a.depth, a.vit_heads).parameters())
     assert 620e6 < count < 640e6  # ViT-H
+
+
+@pytest.mark.slow
+def test_the_papers_network_at_its_full_size(body, make_camera):
+    """ViT-H on random weights: forward, backward and refinement."""
+    network, camera = MQHMR(vit_h(), body), make_camera(1)
+    picture = torch.randn(1, 3, 256, 192)
+    found = network(picture, camera)
+    (found.points.all.square().sum() + found.dense.place.sum()).backward()
+    assert all(p.grad.isfinite().all() for p in network.vit.parameters())
+    assert network.vit.patch_embed.proj.weight.grad.any()
+    network.zero_grad(set_to_none=True)
+    with torch.no_grad():
+        pyramid = network.encode(picture)
+    assert pyramid.tokens.shape == (1, 64704, 256)
+    keypoints = torch.rand(1, 33, 3)
+    refined = Refiner(2).refine(network, pyramid, network.start(camera), camera, keypoints)
+    assert (refined.cost < refined.first).all()

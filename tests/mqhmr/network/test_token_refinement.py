@@ -8,6 +8,7 @@ from itertools import pairwise
 
 import pytest
 import torch
+from scipy.spatial.transform import Rotation
 
 from biopose_live.mqhmr.network.decoder import Memory
 from biopose_live.mqhmr.network.token_refinement import Refiner, from_dense, from_keypoints, joined
@@ -142,11 +143,32 @@ def test_bad_2d_pulls_no_farther_than_the_stated_bound(network, camera, encoded,
 
 
 def test_keypoints_nobody_is_sure_of_change_nothing(network, camera, encoded, own, moved):
-    keypoints = moved.clone()
-    keypoints[..., 2] = 0
-    refined = Refiner(5, dense=False).refine(network, *encoded, camera, keypoints)
+    refiner = Refiner(5, step=0.01, weight=0.1, robust=20.0, dense=False)
+    assert (refiner.refine(network, *encoded, camera, moved).distance > 1e-3).all()
+    unsure = moved.clone()
+    unsure[..., 2] = 0
+    refined = refiner.refine(network, *encoded, camera, unsure)
     torch.testing.assert_close(refined.prediction.points.all, own.points.all)
     assert (refined.distance < 1e-9).all()
+
+
+def test_the_pull_grows_with_the_confidence(camera, own, moved):
+    half = moved * torch.tensor([1.0, 1.0, 0.5])
+    refiner = Refiner()
+    whole, less = (refiner.reprojection(own, camera, from_keypoints(k, 113)) for k in (moved, half))
+    torch.testing.assert_close(less, whole / 2)
+    torch.testing.assert_close(refiner.bound(from_keypoints(half, 113)), torch.full((2,), 0.5 * 9 / 50))
+
+
+def test_distance_is_in_squared_radians(own):
+    refiner = Refiner()
+    turn = torch.tensor(Rotation.from_rotvec([0.0, 0.02, 0.0]).as_matrix(), dtype=torch.float32)
+    turned = dataclasses.replace(own, rotations=own.rotations @ turn)
+    torch.testing.assert_close(refiner.distance(turned, own), torch.full((2,), 4e-4), rtol=1e-3, atol=1e-7)
+    farther = dataclasses.replace(own, pelvis=own.pelvis + torch.tensor([0.0, 0.0, 0.1]) * own.pelvis[:, 2:])
+    torch.testing.assert_close(refiner.distance(farther, own), torch.full((2,), 0.01))
+    other = dataclasses.replace(own, betas=own.betas + 2)
+    torch.testing.assert_close(refiner.distance(other, own), torch.full((2,), 0.04))
 
 
 def test_one_wrong_keypoint_does_not_drag_the_body(network, camera, encoded, own):
