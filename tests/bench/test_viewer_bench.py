@@ -6,9 +6,9 @@ import io
 
 import pytest
 from rich.console import Console
-from viewer import Result, latencies, main, spread, table_of
 
 from biopose_live.sinks.viewer.encoding import rtp_timestamp
+from viewer import Result, latencies, main, spread, table_of
 
 OFFSET_MS = 1.7e12
 

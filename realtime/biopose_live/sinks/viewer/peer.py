@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import logging
+import re
 from collections import deque
 from typing import Any
 
@@ -21,7 +22,9 @@ from aiortc import (
     RTCSessionDescription,
 )
 from aiortc.mediastreams import MediaStreamError
+from aiortc.rtcrtpparameters import RTCRtpHeaderExtensionParameters, RTCRtpParameters
 from aiortc.rtcrtpsender import RTCEncodedFrame
+from aiortc.rtp import HeaderExtensions, HeaderExtensionsMap, pack_header_extensions, unpack_header_extensions
 
 from biopose_live.sinks.viewer.access import is_loopback
 from biopose_live.sinks.viewer.audience import Audience
@@ -31,6 +34,8 @@ QUEUE = 6  # pictures
 HANDSHAKE_S = 10.0
 CLOSE_S = 5.0
 CHANNEL_ID, CHANNEL_LABEL = 1, "pose"
+PLAYOUT_DELAY = "http://www.webrtc.org/experiments/rtp-hdrext/playout-delay"
+NO_DELAY = bytes(3)  # least and most, 12 bits each
 MOST_BUFFERED = 64 * 1024  # bytes of messages on their way; beyond it they are skipped
 
 log = logging.getLogger(__name__)
@@ -41,6 +46,28 @@ class _CaptureTimestamp(int):
 
     def __radd__(self, origin: int) -> int:
         return int(self)
+
+
+class _AtOnce(HeaderExtensionsMap):
+    """Adds to every packet that its picture should be shown as soon as it is decoded (the playout-delay extension).
+
+    Otherwise a browser holds pictures back to smooth their pace, two or three frames long.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._id = 0
+
+    def configure(self, parameters: RTCRtpParameters) -> None:
+        super().configure(parameters)
+        self._id = next((ext.id for ext in parameters.headerExtensions if ext.uri == PLAYOUT_DELAY), 0)
+
+    def set(self, values: HeaderExtensions) -> tuple[int, bytes]:
+        profile, packed = super().set(values)
+        if not self._id:
+            return profile, packed
+        extensions = unpack_header_extensions(profile, packed)
+        return pack_header_extensions([*extensions, (self._id, NO_DELAY)])
 
 
 class _Track(MediaStreamTrack):
@@ -82,6 +109,10 @@ class Peer:
         sender._next_encoded_frame = self._next_picture
         sender._send_keyframe = self._audience.ask_for_key  # what a receiver asks for when it has lost a picture
         await connection.setRemoteDescription(RTCSessionDescription(offer, "offer"))
+        offered = re.search(rf"^a=extmap:(\d{{1,2}})(?:/\w+)? {re.escape(PLAYOUT_DELAY)}\s*$", offer, re.MULTILINE)
+        if offered is not None:
+            transceiver._headerExtensions.append(RTCRtpHeaderExtensionParameters(int(offered[1]), PLAYOUT_DELAY))
+            sender._RTCRtpSender__rtp_header_extensions_map = _AtOnce()
         if connection.sctp is not None:  # other WHEP players have no data channel
             self._channel = connection.createDataChannel(
                 CHANNEL_LABEL, negotiated=True, id=CHANNEL_ID, ordered=False, maxRetransmits=0
