@@ -130,7 +130,7 @@ def test_batches_are_the_same_by_seed_and_differ_by_process(make_person, make_np
     layout = Layout(64, 48, body.marker_names, "embedded")
 
     def first(seed, rank):
-        return next(iter(Mixture([(source, 1.0)], layout, 3, Augmentation(), seed, rank, 2)))
+        return next(Mixture([(source, 1.0)], layout, 3, Augmentation(), seed, rank, 2).batches())
 
     a, b, c = first(1, 0), first(1, 0), first(1, 1)
     assert a.pictures.shape == (3, 3, 64, 48)

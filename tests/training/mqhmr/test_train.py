@@ -133,6 +133,16 @@ def test_a_state_of_other_sizes_is_refused(options, tmp_path, capsys):
     assert "give the options that it was begun with" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("workers", ["0", pytest.param("2", marks=pytest.mark.slow)])
+def test_a_malformed_dataset_is_one_sentence_whoever_reads_it(options, tmp_path, capsys, workers):
+    (tmp_path / "tars" / "0.tar").write_bytes(b"no tar")
+    given = [*options, "--precision", "fp32", "--steps", "30", "--batch", "1", "--workers", workers]
+    assert main(given) == EXIT_SOURCE
+    printed = capsys.readouterr().err
+    assert "no readable tar file" in printed
+    assert printed.count("\n") == 1
+
+
 @pytest.mark.slow
 def test_two_processes_train_one_network(options, tmp_path):
     """torchrun: the same weights in both, one set of files."""

@@ -104,8 +104,11 @@ class Layout:
         return len(self.marker_names) + 24
 
 
-class Mixture(IterableDataset[Batch]):
-    """Batches without end."""
+class Mixture(IterableDataset[Batch | UserError]):
+    """Batches without end; or one UserError, and then the end.
+
+    As a value, because torch's loader would put a stack trace of its own into an error that another process raises.
+    """
 
     def __init__(
         self,
@@ -124,7 +127,14 @@ class Mixture(IterableDataset[Batch]):
         self.sources, self.layout, self.batch, self.augmentation = sources, layout, batch, augmentation
         self.seed, self.rank, self.world = seed, rank, world
 
-    def __iter__(self) -> Iterator[Batch]:
+    def __iter__(self) -> Iterator[Batch | UserError]:
+        try:
+            yield from self.batches()
+        except UserError as error:
+            yield error
+
+    def batches(self) -> Iterator[Batch]:
+        """Batches without end.  Raises UserError where a dataset is malformed."""
         worker = get_worker_info()
         workers, number = (worker.num_workers, worker.id) if worker else (1, 0)
         shard, shards = self.rank * workers + number, self.world * workers

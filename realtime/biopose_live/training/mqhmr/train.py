@@ -173,7 +173,7 @@ def one_step(
     losses: Losses,
     optimiser: torch.optim.Optimizer,
     scaler: torch.amp.GradScaler,
-    batches: Iterator[Batch],
+    batches: Iterator[Batch | UserError],
     given: argparse.Namespace,
     here: Process,
 ) -> dict[str, float]:
@@ -181,7 +181,7 @@ def one_step(
     optimiser.zero_grad(set_to_none=True)
     report: dict[str, float] = {}
     for i in range(given.accumulate):
-        batch = next(batches).to(here.device)
+        batch = good(next(batches)).to(here.device)
         last = i + 1 == given.accumulate
         # Gradients are exchanged with the other processes once, after the last batch.
         wait = isinstance(forward, nn.parallel.DistributedDataParallel) and not last
@@ -199,6 +199,13 @@ def one_step(
         scaler.step(optimiser)
     scaler.update()
     return {**report, "gradient": norm.item()}
+
+
+def good(batch: Batch | UserError) -> Batch:
+    """The batch.  Raises UserError where a loader's process found a dataset malformed."""
+    if isinstance(batch, UserError):
+        raise batch
+    return batch
 
 
 def some_keypoints(batch: Batch, share: float) -> Tensor:
