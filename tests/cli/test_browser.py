@@ -5,6 +5,8 @@ from __future__ import annotations
 import socket
 import threading
 
+import cv2
+import numpy as np
 import pytest
 
 from biopose_live.cli import browser
@@ -77,7 +79,23 @@ def test_a_network_address_comes_with_a_warning(
     run: list[ViewAccess | None], free_port: int, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert cli.main(["--demo", "--headless", "--view", f"0.0.0.0:{free_port}"]) == EXIT_OK
-    assert "--view 127.0.0.1:PORT" in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    assert "--view 127.0.0.1:PORT" in shown
+    (view,) = run
+    assert view is not None
+    assert view.url_elsewhere is None or f"On another device: {view.url_elsewhere}" in shown
+
+
+def test_opencv_reads_the_qr_code() -> None:
+    url = ViewAccess("192.0.2.7", 8765, "fJ3_-x" * 5).url
+    lines = browser.qr_code(url).splitlines()
+    # Each character is two modules, one above the other.
+    upper = np.array([[c in "█▀" for c in line] for line in lines if line.strip()])
+    lower = np.array([[c in "█▄" for c in line] for line in lines if line.strip()])
+    modules = np.stack([upper, lower], 1).reshape(-1, upper.shape[1])
+    picture = np.kron(np.pad(modules, 4, constant_values=True), np.ones((8, 8))).astype(np.uint8) * 255
+    read, _, _ = cv2.QRCodeDetector().detectAndDecode(picture)
+    assert read == url
 
 
 def test_off_is_off(run: list[ViewAccess | None], capsys: pytest.CaptureFixture[str]) -> None:

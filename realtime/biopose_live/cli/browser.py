@@ -1,7 +1,10 @@
-"""Opens the viewer in the user's browser once it answers, where there is a screen to show it on."""
+"""Opens the viewer in the user's browser once it answers, where there is a screen to show it on; and makes its address
+a QR code for a phone's camera.
+"""
 
 from __future__ import annotations
 
+import io
 import os
 import socket
 import sys
@@ -21,6 +24,15 @@ def has_display(environment: Mapping[str, str] = os.environ, platform: str = sys
     if platform in ("win32", "darwin"):
         return "SSH_CONNECTION" not in environment
     return bool(environment.get("DISPLAY") or environment.get("WAYLAND_DISPLAY"))
+
+
+def qr_code(text: str) -> str:
+    """-> a QR code of block characters, light on dark, as terminals are."""
+    import segno
+
+    drawn = io.StringIO()
+    segno.make(text, error="l", micro=False).terminal(out=drawn, border=2, compact=True)
+    return drawn.getvalue()
 
 
 def open_when_ready(access: ViewAccess) -> None:

@@ -92,14 +92,19 @@ def run(settings: Settings) -> int:
 
 def open_viewer(console: Console, settings: Settings, host: str, port: int) -> ViewAccess:
     """Finds the viewer a port, says where it is and opens it in a browser; -> who may watch.  Raises UserError."""
-    from biopose_live.cli.browser import has_display, open_when_ready
+    from biopose_live.cli.browser import has_display, open_when_ready, qr_code
     from biopose_live.sinks.viewer.access import reserve
 
     access = reserve(host, port)
     console.print(f"Viewer: {access.url}", soft_wrap=True, markup=False)
+    elsewhere = access.url_elsewhere
+    if elsewhere is not None:
+        console.print(f"On another device: {elsewhere}", soft_wrap=True, markup=False)
+        if console.is_terminal:
+            console.print(qr_code(elsewhere), soft_wrap=True, markup=False)
     if not access.loopback:
         console.print(
-            f"Anybody who knows this address and can reach {access.host} can watch; the pictures are encrypted, the "
+            "Anybody who knows this address and can reach this machine can watch; the pictures are encrypted, the "
             "page and the address are not. Use --view 127.0.0.1:PORT to keep it on this machine.",
             soft_wrap=True,
             markup=False,

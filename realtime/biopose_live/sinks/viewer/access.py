@@ -42,9 +42,22 @@ class ViewAccess(msgspec.Struct, frozen=True):
     @property
     def url(self) -> str:
         """The address to open on this machine."""
-        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.host, self.host)
+        return self.url_at({"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.host, self.host))
+
+    def url_at(self, host: str) -> str:
+        """The address to open where this machine is known as `host` (no brackets)."""
         shown = f"[{host}]" if ":" in host else host
         return f"http://{shown}:{self.port}/?token={self.token}"
+
+    @property
+    def url_elsewhere(self) -> str | None:
+        """The address to open on another device, None when none can get here or this machine has no network."""
+        if self.loopback:
+            return None
+        if self.host not in ("0.0.0.0", "::"):
+            return self.url
+        host = _address_towards_the_network()
+        return None if host is None else self.url_at(host)
 
     def admits(self, token: str) -> bool:
         """Whether `token` is the run's, compared in constant time."""
@@ -125,6 +138,17 @@ def listening_socket(host: str, port: int) -> socket.socket:
         found.close()
         raise
     return found
+
+
+def _address_towards_the_network() -> str | None:
+    """-> this machine's address on the network that leads furthest; nothing is sent to find out."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(("192.0.2.1", 9))  # an address for documentation (RFC 5737)
+        except OSError:
+            return None
+        host: str = probe.getsockname()[0]
+        return host
 
 
 def _own_names() -> tuple[str, ...]:
