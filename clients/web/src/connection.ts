@@ -65,8 +65,8 @@ export class Connection {
         this.lastHeard = performance.now();
         this.listener.message(bytes);
       },
-      picture: (video, rtp) => {
-        if (mine === this.attempt) this.listener.picture(video, rtp);
+      picture: (source, rtp) => {
+        if (mine === this.attempt) this.listener.picture(source, rtp);
       },
       ended: () => {
         if (mine === this.attempt) this.lose();

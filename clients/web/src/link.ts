@@ -3,8 +3,8 @@
 export interface Receiver {
   /** A message in the wire format. */
   message(bytes: Uint8Array): void;
-  /** A picture is on the video element; `rtp` is its timestamp, null when the browser does not tell. */
-  picture(video: HTMLVideoElement, rtp: number | null): void;
+  /** A picture is there to be drawn now; `rtp` is its timestamp, null when the browser does not tell. */
+  picture(source: HTMLVideoElement | VideoFrame, rtp: number | null): void;
   /** The link was up and has ended. */
   ended(): void;
 }

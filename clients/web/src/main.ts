@@ -9,6 +9,7 @@ import { AnglePanel } from "./angle_panel";
 import { Api } from "./api";
 import { BodyView, type Standpoint } from "./body_view";
 import { Connection, type State } from "./connection";
+import { HeldPicture } from "./held_picture";
 import { element, toggle } from "./page";
 import { People } from "./people";
 import { PerformancePanel } from "./performance_panel";
@@ -28,6 +29,7 @@ const PICTURES_MS = 600; // without pictures for this long, the 3D view follows 
 const address = new URLSearchParams(window.location.search);
 const api = new Api(address.get("token") ?? "");
 const poses = new PoseBuffer();
+const held = new HeldPicture((rtp) => poses.at(rtp) !== null, draw);
 const picture = new PictureView(element("picture", HTMLCanvasElement));
 const body = openBodyView();
 const angles = new AnglePanel();
@@ -73,10 +75,12 @@ async function ask(): Promise<void> {
 }
 
 function ended(): void {
+  held.drop();
   poses.clear();
   performancePanel.reset();
   lastPicture = -Infinity;
   shownRtp = null;
+  element("settling", HTMLElement).hidden = true;
 }
 
 function message(bytes: Uint8Array): void {
@@ -116,6 +120,7 @@ function takeMeta(meta: Meta): void {
 
 function takePose(pose: Pose): void {
   poses.add(pose);
+  held.pose(performance.now());
   people.add(pose);
   performancePanel.pose(pose);
   const t = Number(pose.t_capture) / 1e9;
@@ -147,11 +152,16 @@ function shown(aligned: Aligned | null, rtp: number | null): void {
   if (!settling.hidden) settling.textContent = `Measuring bones · ${Math.round((person?.calibrated ?? 0) * 100)} %`;
 }
 
-function showVideo(video: HTMLVideoElement, rtp: number | null): void {
+function showVideo(source: HTMLVideoElement | VideoFrame, rtp: number | null): void {
+  if (rtp !== null && !(source instanceof HTMLVideoElement)) held.take(source, rtp, performance.now());
+  else draw(source, rtp);
+}
+
+function draw(source: HTMLVideoElement | VideoFrame, rtp: number | null): void {
   // A browser that does not tell which frame it shows gets the newest pose: a few frames early at most.
   const latest = poses.latest;
   const aligned = rtp !== null ? poses.at(rtp) : latest === null ? null : { pose: latest, exact: false };
-  picture.show(video, aligned);
+  picture.show(source, aligned);
   shown(aligned, rtp);
 }
 

@@ -16,7 +16,7 @@ export interface Layers {
   mirrored: boolean;
 }
 
-type Source = HTMLVideoElement | ImageBitmap;
+type Source = HTMLVideoElement | VideoFrame | ImageBitmap;
 
 const SURELY_SEEN = 0.5; // keypoint score
 const RIM = "rgba(8, 12, 18, 0.85)";
@@ -45,9 +45,7 @@ export class PictureView {
 
   /** Shows a new picture with the pose that belongs to it, if it is known. */
   show(source: Source, aligned: Aligned | null): void {
-    const [width, height] = source instanceof HTMLVideoElement
-      ? [source.videoWidth, source.videoHeight]
-      : [source.width, source.height];
+    const [width, height] = sizeOf(source);
     if (width === 0 || height === 0) return;
     if (this.picture.width !== width || this.picture.height !== height) {
       this.picture.width = width;
@@ -148,4 +146,9 @@ export class PictureView {
     g.arc(x, y, radius, 0, 2 * Math.PI);
     g.fill();
   }
+}
+
+function sizeOf(source: Source): [number, number] {
+  if (source instanceof HTMLVideoElement) return [source.videoWidth, source.videoHeight];
+  return "displayWidth" in source ? [source.displayWidth, source.displayHeight] : [source.width, source.height];
 }

@@ -69,7 +69,8 @@ export class Plot {
       g.lineTo(width - PADDING.right, Math.round(y(tick)) + 0.5);
       g.stroke();
       g.fillStyle = style.text;
-      g.fillText(`${Math.round(tick * 10) / 10}${this.entry.unit === "°" ? "°" : ""}`, PADDING.left - 6, y(tick));
+      const shownTick = String(Math.round(tick * 10) / 10).replace("-", "−");
+      g.fillText(this.entry.unit === "°" ? `${shownTick}°` : shownTick, PADDING.left - 6, y(tick));
     }
     g.save();
     g.beginPath();

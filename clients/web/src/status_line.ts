@@ -29,6 +29,7 @@ export class StatusLine {
   state(state: State): void {
     this.line.dataset.state = state.name;
     this.live = state.name === "live";
+    this.notice.hidden = true; // what was said was about another moment
     switch (state.name) {
       case "connecting":
         this.show("Connecting…", "Connecting…", "");

@@ -86,13 +86,37 @@ function preferH264(transceiver: RTCRtpTransceiver): void {
   transceiver.setCodecPreferences([...first, ...codecs.filter((codec) => !first.includes(codec))]);
 }
 
+/**
+ * The callback says which frame was shown, but on a busy machine the element may already be at the next one. A copy of
+ * the frame says itself which one it is; browsers make such copies on secure addresses (https, or this machine).
+ */
 function watchPictures(video: HTMLVideoElement, receiver: Receiver, over: () => boolean): void {
-  const next = (_now: number, frame: VideoFrameCallbackMetadata) => {
+  const next = (_now: number, told: VideoFrameCallbackMetadata) => {
     if (over()) return;
-    receiver.picture(video, frame.rtpTimestamp ?? null);
     video.requestVideoFrameCallback(next);
+    const frame = copied(video);
+    if (frame === null) {
+      receiver.picture(video, told.rtpTimestamp ?? null);
+      return;
+    }
+    const known = frame.metadata?.().rtpTimestamp;
+    receiver.picture(frame, typeof known === "number" ? known : (told.rtpTimestamp ?? null));
+    frame.close();
   };
   video.requestVideoFrameCallback(next);
+}
+
+interface DatedFrame extends VideoFrame {
+  metadata?(): { rtpTimestamp?: number };
+}
+
+function copied(video: HTMLVideoElement): DatedFrame | null {
+  if (typeof VideoFrame === "undefined") return null;
+  try {
+    return new VideoFrame(video);
+  } catch {
+    return null; // no frame to copy yet
+  }
 }
 
 function gathered(peer: RTCPeerConnection): Promise<void> {
