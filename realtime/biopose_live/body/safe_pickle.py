@@ -84,7 +84,7 @@ class _SparseMatrix:
     def dense(self) -> np.ndarray:
         try:
             shape = tuple(int(n) for n in self.fields["_shape" if "_shape" in self.fields else "shape"])
-            data, indices, pointers = (np.asarray(_plain(self.fields[k])) for k in ("data", "indices", "indptr"))
+            data, indices, pointers = (np.asarray(plain_arrays(self.fields[k])) for k in ("data", "indices", "indptr"))
             rows, columns = shape if self.by_column else shape[::-1]
             if not 0 < rows * columns <= 1 << 27 or len(pointers) != columns + 1:
                 raise ValueError("sizes do not fit")
@@ -128,7 +128,7 @@ def _array_scalar(kind: Any, raw: Any = b"") -> Any:
     return None if value is None else value[()]
 
 
-def _plain(value: Any) -> Any:
+def plain_arrays(value: Any) -> Any:
     """The NumPy array that a stand-in holds, or the value itself."""
     if isinstance(value, _SparseMatrix):
         return value.dense()
@@ -166,7 +166,7 @@ for _module in ("chumpy.ch", "chumpy"):
     _ALLOWED[(_module, "Ch")] = _ChumpyArray
 
 
-class _ArrayUnpickler(pickle.Unpickler):
+class ArrayUnpickler(pickle.Unpickler):
     def find_class(self, module: str, name: str) -> Any:
         try:
             return _ALLOWED[(module, name)]
@@ -186,7 +186,7 @@ def load_arrays(path: Path) -> dict[str, Any]:
         raise UnsafePickle("it is larger than any SMPL file")
     try:
         with path.open("rb") as file:
-            content = _ArrayUnpickler(file, encoding="latin1").load()
+            content = ArrayUnpickler(file, encoding="latin1").load()
     except UnsafePickle:
         raise
     except Exception as error:  # a damaged stream can raise almost anything from inside the unpickler
@@ -195,7 +195,7 @@ def load_arrays(path: Path) -> dict[str, Any]:
         raise UnsafePickle("it does not hold a dictionary of arrays")
     arrays: dict[str, Any] = {}
     for key, held in content.items():
-        value = _plain(held)
+        value = plain_arrays(held)
         if isinstance(key, str) and isinstance(value, np.ndarray):
             arrays[key] = value
     return arrays

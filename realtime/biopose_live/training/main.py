@@ -1,6 +1,7 @@
 """`biopose-train`: makes the networks' weights anew, or on motion capture of your own.
 
     biopose-train neurik    motion capture in, NeurIK's weights out
+    biopose-train mqhmr     pictures of people with labels in, the image network's weights out
 
 Exit codes are those of `biopose_live.errors`.
 """
@@ -14,10 +15,12 @@ from collections.abc import Sequence
 from biopose_live.errors import EXIT_INTERRUPTED, EXIT_OK, EXIT_USAGE
 
 USAGE = """usage: biopose-train neurik --motion PATH ... --out FOLDER [options]
+       biopose-train mqhmr --data FILE.toml --out FILE [options]
 
   neurik    motion capture in, NeurIK's weights out
+  mqhmr     pictures of people with labels in, the image network's weights out
 
-biopose-train neurik --help  describes the options."""
+biopose-train neurik --help  and  biopose-train mqhmr --help  describe the options."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -34,11 +37,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         except KeyboardInterrupt:
             print("Stopped; the same command with --resume goes on.", file=sys.stderr)
             return EXIT_INTERRUPTED
+    if given[:1] == ["mqhmr"]:
+        from biopose_live.training.mqhmr.train import main as mqhmr
+
+        return mqhmr(given[1:])
     if given[:1] in (["-h"], ["--help"]):
         print(USAGE)
         return EXIT_OK
     found = f"{given[0]} is not a network" if given else "no network was named"
-    print(f"biopose-train: {found}; give one of: neurik.", file=sys.stderr)
+    print(f"biopose-train: {found}; give neurik or mqhmr.", file=sys.stderr)
     return EXIT_USAGE
 
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from biopose_live.body.safe_pickle import UnsafePickle, _ArrayUnpickler, _plain
+from biopose_live.body.safe_pickle import ArrayUnpickler, UnsafePickle, plain_arrays
 from biopose_live.errors import EXIT_SOURCE, UserError
 from biopose_live.training.mqhmr.records import Record, decoded, labels_of
 
@@ -88,7 +88,7 @@ def _complete(path: Path, key: str, parts: dict[str, bytes]) -> tuple[str, bytes
 def read_people(content: bytes, name: str) -> list[dict[str, Any]]:
     """-> the dictionaries of a label file, their arrays as NumPy's.  Raises UserError where it holds anything else."""
     try:
-        found = _ArrayUnpickler(io.BytesIO(content), encoding="latin1").load()
+        found = ArrayUnpickler(io.BytesIO(content), encoding="latin1").load()
     except UnsafePickle as error:
         raise UserError(f"{name} is not read: {error}; give 4D-Humans' own files.", EXIT_SOURCE) from error
     except Exception as error:  # a damaged stream can raise almost anything from inside the unpickler
@@ -107,4 +107,4 @@ def _arrays(value: Any, depth: int) -> Any:
         return {key: _arrays(item, depth - 1) for key, item in value.items() if isinstance(key, str)}
     if depth and isinstance(value, (list, tuple)):
         return [_arrays(item, depth - 1) for item in value]
-    return _plain(value)
+    return plain_arrays(value)
