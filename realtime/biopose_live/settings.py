@@ -62,7 +62,9 @@ class Settings:
     publish: str = option("tcp://127.0.0.1:5556", "ZeroMQ PUB address, or off", "output")
     record: Path | None = option(None, "folder to record into", "output")
     view: str = option(
-        "127.0.0.1:8765", "where browsers may watch a live run (the next free port from there), or off", "output"
+        "127.0.0.1:8765",
+        "where browsers may watch a live run (the next free port from there), https:// before it for TLS, or off",
+        "output",
     )
     headless: bool = option(False, "do not open the viewer in a browser", "output")
     config: Path | None = option(None, "TOML file with any of these names", "output")

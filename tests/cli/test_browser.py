@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import threading
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -108,3 +109,20 @@ def test_nonsense_is_refused(run: list[ViewAccess | None], capsys: pytest.Captur
     assert cli.main(["--demo", "--view", "here"]) == EXIT_USAGE
     assert "--view 'here' is no address" in capsys.readouterr().err
     assert run == []
+
+
+def test_tls_comes_with_a_certificate_that_is_kept(
+    run: list[ViewAccess | None],
+    free_port: int,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    assert cli.main(["--demo", "--headless", "--view", f"https://127.0.0.1:{free_port}"]) == EXIT_OK
+    (view,) = run
+    assert view is not None
+    assert view.certificate == str(tmp_path / "biopose-live" / "viewer.pem")
+    shown = capsys.readouterr().out
+    assert f"Viewer: https://127.0.0.1:{view.port}/?token=" in shown
+    assert "SHA-256" in shown

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from biopose_live.pipeline.metrics import Summary
-    from biopose_live.sinks.viewer.access import ViewAccess
+    from biopose_live.sinks.viewer.access import ViewAccess, ViewAddress
 
 EXPORT = "export"
 
@@ -84,18 +84,30 @@ def run(settings: Settings) -> int:
     else:
         from biopose_live.pipeline.live import run_live
 
-        view = None if watched is None else open_viewer(console, settings, *watched)
+        view = None if watched is None else open_viewer(console, settings, watched)
         with running_status(console, settings) as status:
             summary = run_live(settings, on_health=status.show, view=view)
     return conclude(console, settings, summary)
 
 
-def open_viewer(console: Console, settings: Settings, host: str, port: int) -> ViewAccess:
+def open_viewer(console: Console, settings: Settings, address: ViewAddress) -> ViewAccess:
     """Finds the viewer a port, says where it is and opens it in a browser; -> who may watch.  Raises UserError."""
-    from biopose_live.cli.browser import has_display, open_when_ready, qr_code
-    from biopose_live.sinks.viewer.access import reserve
+    import msgspec
 
-    access = reserve(host, port)
+    from biopose_live.cli.browser import has_display, open_when_ready, qr_code
+    from biopose_live.sinks.viewer.access import names_of_this_machine, reserve
+
+    access = reserve(address.host, address.port)
+    if address.tls:
+        from biopose_live.sinks.viewer.certificate import fingerprint, self_made, state_folder
+
+        file = self_made(state_folder(), names_of_this_machine())
+        access = msgspec.structs.replace(access, certificate=str(file))
+        console.print(
+            f"The certificate is self-made, so that browsers warn once; its SHA-256 is {fingerprint(file)}.",
+            soft_wrap=True,
+            markup=False,
+        )
     console.print(f"Viewer: {access.url}", soft_wrap=True, markup=False)
     elsewhere = access.url_elsewhere
     if elsewhere is not None:
@@ -103,9 +115,10 @@ def open_viewer(console: Console, settings: Settings, host: str, port: int) -> V
         if console.is_terminal:
             console.print(qr_code(elsewhere), soft_wrap=True, markup=False)
     if not access.loopback:
+        secrecy = "; the pictures are encrypted, the page and the address are not (https:// before it changes that)"
         console.print(
-            "Anybody who knows this address and can reach this machine can watch; the pictures are encrypted, the "
-            "page and the address are not. Use --view 127.0.0.1:PORT to keep it on this machine.",
+            f"Anybody who knows this address and can reach this machine can watch{'' if address.tls else secrecy}. Use "
+            f"--view 127.0.0.1:PORT to keep it on this machine.",
             soft_wrap=True,
             markup=False,
         )

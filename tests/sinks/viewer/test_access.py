@@ -15,8 +15,9 @@ LAN = ViewAccess("192.0.2.7", 8765, "secret")
 
 def test_addresses() -> None:
     assert parse_view("off") is None
-    assert parse_view("127.0.0.1:8765") == ("127.0.0.1", 8765)
-    assert parse_view("[::1]:80") == ("::1", 80)
+    assert parse_view("127.0.0.1:8765") == ("127.0.0.1", 8765, False)
+    assert parse_view("[::1]:80") == ("::1", 80, False)
+    assert parse_view("https://0.0.0.0:443") == ("0.0.0.0", 443, True)
     assert ViewAccess("::1", 80, "x").url == "http://[::1]:80/?token=x"
     assert ViewAccess("0.0.0.0", 80, "x").url == "http://127.0.0.1:80/?token=x"
 
@@ -41,6 +42,12 @@ def test_hosts_of_loopback(host: str) -> None:
 )
 def test_foreign_hosts_are_refused(host: str) -> None:
     assert not LOCAL.knows_host(host)
+
+
+def test_the_usual_port_may_be_left_out() -> None:
+    assert ViewAccess("192.0.2.7", 80, "x").knows_host("192.0.2.7")
+    assert ViewAccess("192.0.2.7", 443, "x", certificate="x.pem").knows_host("192.0.2.7")
+    assert not ViewAccess("192.0.2.7", 443, "x").knows_host("192.0.2.7")
 
 
 def test_hosts_on_a_network() -> None:

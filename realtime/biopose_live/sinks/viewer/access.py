@@ -14,6 +14,7 @@ import re
 import secrets
 import socket
 import sys
+from typing import NamedTuple
 
 import msgspec
 
@@ -22,9 +23,17 @@ from biopose_live.errors import EXIT_SINK, EXIT_USAGE, UserError
 OFF = "off"
 NEXT_PORTS = 20  # how many ports are tried when the wanted one is in use
 TOKEN_BYTES = 24
-_ADDRESS = re.compile(r"(?P<host>\[[^\[\]\s]+\]|[^\s:/\[\]]+):(?P<port>\d{1,5})")
+_ADDRESS = re.compile(r"(?P<tls>https://)?(?P<host>\[[^\[\]\s]+\]|[^\s:/\[\]]+):(?P<port>\d{1,5})")
 _HOST_HEADER = re.compile(r"(?P<host>\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9.-]+)(?::(?P<port>\d{1,5}))?")
 _ADVICE = "give --view 127.0.0.1:PORT with a port from 1 to 65535, or --view off"
+
+
+class ViewAddress(NamedTuple):
+    """What `--view` says; `host` is without brackets."""
+
+    host: str
+    port: int
+    tls: bool = False
 
 
 class ViewAccess(msgspec.Struct, frozen=True):
@@ -33,6 +42,7 @@ class ViewAccess(msgspec.Struct, frozen=True):
     host: str
     port: int
     token: str
+    certificate: str | None = None  # a PEM file with key and certificate: HTTPS
 
     @property
     def loopback(self) -> bool:
@@ -47,7 +57,8 @@ class ViewAccess(msgspec.Struct, frozen=True):
     def url_at(self, host: str) -> str:
         """The address to open where this machine is known as `host` (no brackets)."""
         shown = f"[{host}]" if ":" in host else host
-        return f"http://{shown}:{self.port}/?token={self.token}"
+        scheme = "http" if self.certificate is None else "https"
+        return f"{scheme}://{shown}:{self.port}/?token={self.token}"
 
     @property
     def url_elsewhere(self) -> str | None:
@@ -66,7 +77,8 @@ class ViewAccess(msgspec.Struct, frozen=True):
     def knows_host(self, header: str) -> bool:
         """Whether a Host header names this viewer: an address cannot be rebound, a foreign name can."""
         match = _HOST_HEADER.fullmatch(header)
-        if match is None or int(match["port"] or 80) != self.port:
+        usual = 80 if self.certificate is None else 443
+        if match is None or int(match["port"] or usual) != self.port:
             return False
         host = match["host"].strip("[]").lower()
         if host in ("localhost", self.host.lower()):
@@ -93,14 +105,14 @@ def same_origin(origin: str, host_header: str) -> bool:
     return origin.lower() in (f"http://{host_header}".lower(), f"https://{host_header}".lower())
 
 
-def parse_view(text: str) -> tuple[str, int] | None:
-    """`--view` -> host (no brackets) and port, None for `off`; raises UserError (usage) with the form expected."""
+def parse_view(text: str) -> ViewAddress | None:
+    """`--view` -> where to listen, None for `off`; raises UserError (usage) with the form that is expected."""
     if text == OFF:
         return None
     match = _ADDRESS.fullmatch(text)
     if match is None or not 1 <= int(match["port"]) <= 65535:
         raise UserError(f"--view {text!r} is no address: {_ADVICE}.", EXIT_USAGE)
-    return match["host"].strip("[]"), int(match["port"])
+    return ViewAddress(match["host"].strip("[]"), int(match["port"]), match["tls"] is not None)
 
 
 def reserve(host: str, port: int) -> ViewAccess:
@@ -149,6 +161,12 @@ def _address_towards_the_network() -> str | None:
             return None
         host: str = probe.getsockname()[0]
         return host
+
+
+def names_of_this_machine() -> list[str]:
+    """-> what a browser may call this machine: names and addresses."""
+    network = _address_towards_the_network()
+    return ["localhost", "127.0.0.1", "::1", *_own_names(), *([] if network is None else [network])]
 
 
 def _own_names() -> tuple[str, ...]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
+import ssl
 import time
 from collections.abc import Awaitable, Callable
 from importlib.resources import files
@@ -87,14 +88,17 @@ class ViewerServer:
         )
         return app
 
-    async def start(self, sock: Any) -> None:
+    async def start(self, sock: Any, tls: ssl.SSLContext | None = None) -> None:
         """Listens on a bound socket."""
         self._runner = web.AppRunner(
             self.application(), access_log=None, keepalive_timeout=IDLE_S, shutdown_timeout=0.5
         )
         await self._runner.setup()
         loop = asyncio.get_running_loop()
-        self._server = await loop.create_server(self._connection, sock=sock, backlog=64)
+        patience = None if tls is None else FIRST_REQUEST_S
+        self._server = await loop.create_server(
+            self._connection, sock=sock, backlog=64, ssl=tls, ssl_handshake_timeout=patience
+        )
 
     def _connection(self) -> asyncio.Protocol:
         assert self._runner is not None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import ssl
 import threading
 import time
 from collections import deque
@@ -108,7 +109,7 @@ class Viewer:
         server = ViewerServer(self._access, audience, self._recordings, self._source)
         try:
             sock = await self._listen()
-            await server.start(sock)
+            await server.start(sock, self._tls())
         except OSError as error:
             self.problem = (
                 f"The viewer cannot listen on {self._access.host}:{self._access.port} ({error.strerror}): choose "
@@ -130,6 +131,13 @@ class Viewer:
             self._ready = None
             pictures.finish()
             await server.stop()
+
+    def _tls(self) -> ssl.SSLContext | None:
+        if self._access.certificate is None:
+            return None
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        context.load_cert_chain(self._access.certificate)
+        return context
 
     async def _listen(self) -> Any:
         """A run that has just ended, or this one's process before it was restarted, may still hold the port."""
