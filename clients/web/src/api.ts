@@ -8,8 +8,9 @@ export class ServerSays extends Error {}
 export interface Status {
   /** The server's monotonic clock when it answered, ns; null when it does not tell. */
   t: number | null;
-  /** Milliseconds that asking took. */
+  /** Milliseconds that asking took, and this page's wall clock (ms) when the answer began to arrive. */
   roundTripMs: number;
+  wallMs: number;
   /** The id of the recording in progress. */
   recording: string | null;
 }
@@ -25,9 +26,14 @@ export class Api {
   async status(): Promise<Status> {
     const began = performance.now();
     const answer = await this.request("GET", "/api/status");
-    const roundTripMs = performance.now() - began;
+    const arrived = performance.now(); // not later: reading the body may wait for a busy page
     const content = (await answer.json()) as { t?: unknown; recording?: unknown } | null;
-    return { t: typeof content?.t === "number" ? content.t : null, roundTripMs, recording: recordingId(content?.recording) };
+    return {
+      t: typeof content?.t === "number" ? content.t : null,
+      roundTripMs: arrived - began,
+      wallMs: performance.timeOrigin + arrived,
+      recording: recordingId(content?.recording),
+    };
   }
 
   /** -> the new recording's id. */

@@ -70,7 +70,7 @@ function state(now: State): void {
 async function ask(): Promise<void> {
   const answer = await api.status().catch(() => null); // the connection says what is wrong with the server
   if (answer === null) return;
-  if (answer.t !== null) performancePanel.clock.answer(answer.t, answer.roundTripMs);
+  if (answer.t !== null) performancePanel.clock.answer(answer.t, answer.roundTripMs, answer.wallMs);
   await recording.follow(answer);
 }
 

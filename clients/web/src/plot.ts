@@ -128,16 +128,25 @@ export class Plot {
     colour: string,
   ): void {
     const g = this.context;
-    const first = Math.max(history.since(start) - 1, 0);
     g.fillStyle = colour;
     g.globalAlpha = 0.13;
-    g.beginPath();
-    for (let i = first; i < history.length; i += stride)
-      g.lineTo(x(history.time(i)), y((history.value(i, c) + history.sigma(i, c)) * this.entry.factor));
-    for (let i = history.length - 1; i >= first; i -= stride)
-      g.lineTo(x(history.time(i)), y((history.value(i, c) - history.sigma(i, c)) * this.entry.factor));
-    g.closePath();
-    g.fill();
+    const upper: [number, number][] = [];
+    const lower: [number, number][] = [];
+    const fill = () => {
+      g.beginPath();
+      for (const point of [...upper, ...lower.reverse()]) g.lineTo(...point);
+      g.fill();
+      upper.length = lower.length = 0;
+    };
+    let last = -Infinity;
+    for (let i = Math.max(history.since(start) - 1, 0); i < history.length; i += stride) {
+      const [t, value, sigma] = [history.time(i), history.value(i, c), history.sigma(i, c)];
+      if (t - last > LONGEST_GAP) fill();
+      upper.push([x(t), y((value + sigma) * this.entry.factor)]);
+      lower.push([x(t), y((value - sigma) * this.entry.factor)]);
+      last = t;
+    }
+    fill();
     g.globalAlpha = 1;
   }
 }

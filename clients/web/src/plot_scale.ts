@@ -35,10 +35,10 @@ export class ValueAxis {
     if (span === 0 || outside || lost) {
       const middle = (low + high) / 2;
       const half = Math.max((high - low) * 0.6, this.smallest / 2);
-      const step = niceStep(2 * half, 4);
+      const step = niceStep(2 * half, 5);
       this.low = Math.floor((middle - half) / step) * step;
       this.high = Math.ceil((middle + half) / step) * step;
     }
-    return niceStep(this.high - this.low, 4);
+    return niceStep(this.high - this.low, 5);
   }
 }

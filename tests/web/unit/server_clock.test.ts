@@ -26,3 +26,10 @@ test("an age that cannot be is not shown", () => {
   assert.equal(clock.age(1_000_000_000, 0), null);
   assert.equal(clock.age(0, 60_000), null);
 });
+
+test("a stated clock that asking does not contradict is the more exact one", () => {
+  const clock = new ServerClock();
+  clock.set({ monotonic_ns: 5_000_000_000, wall_ns: 1_700_000_000_000_000_000n });
+  clock.answer(5_000_000_000, 60, 1_700_000_000_058);
+  assert.ok(Math.abs(clock.age(5_100_000_000, 1_700_000_000_130)! - 30) < 0.01);
+});
