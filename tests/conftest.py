@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -20,6 +21,9 @@ from biopose_live.skeleton.model import SkeletonModel
 from biopose_live.skeleton.osim_writer import write_osim
 
 sys.path.insert(0, str(Path(__file__).parent))
+# Real runs in tests must open no browser on a desktop.
+for display in ("DISPLAY", "WAYLAND_DISPLAY"):
+    os.environ.pop(display, None)
 from other_skeleton import build as build_other
 
 
