@@ -21,10 +21,11 @@ from biopose_live.skeleton.model import SkeletonModel
 from biopose_live.skeleton.osim_writer import write_osim
 
 sys.path.insert(0, str(Path(__file__).parent))
+from other_skeleton import build as build_other
+
 # Real runs in tests must open no browser on a desktop.
 for display in ("DISPLAY", "WAYLAND_DISPLAY"):
     os.environ.pop(display, None)
-from other_skeleton import build as build_other
 
 
 @pytest.fixture(scope="session")
