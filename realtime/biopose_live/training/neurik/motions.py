@@ -48,10 +48,10 @@ class Sequence:
 class MotionBank:
     """The clips of a pose data set (`python -m biopose_live.training.motion`), of some subjects."""
 
-    def __init__(self, poses: PoseSet, chosen: list[int], procedural: float = PROCEDURAL) -> None:
-        """chosen: indices of the clips to draw from; procedural: the share of sequences whose legs are made by rule.
-        Raises ValueError when no clip is long enough."""
-        self._procedural = procedural
+    def __init__(self, poses: PoseSet, chosen: list[int], as_captured: bool = False) -> None:
+        """chosen: indices of the clips to draw from; as_captured: people move as they did, for tests: nobody's arms or
+        habits are changed, and nothing is made by rule.  Raises ValueError when no clip is long enough."""
+        self._as_captured = as_captured
         self._fps = poses.fps
         self._clips: list[tuple[Floats, Floats]] = []
         for clip in chosen:
@@ -68,9 +68,11 @@ class MotionBank:
     def draw(self, times: Floats, rng: np.random.Generator) -> Sequence:
         """times (T,) s from 0 -> a sequence at those times."""
         rotations, trans = self._clip(times, rng)
+        if self._as_captured:
+            return Sequence(times, rotations, trans, planted=False)
         if rng.random() < OTHER_ARMS:
             rotations[:, ARMS] = self._clip(times, rng)[0][:, ARMS]
-        planted = bool(rng.random() < self._procedural)
+        planted = bool(rng.random() < PROCEDURAL)
         if planted:
             rotations = _by_rule(rotations, times, rng)
         return Sequence(times, _varied(rotations, rng), trans, planted)

@@ -51,9 +51,8 @@ class SampleMaker:
     ) -> None:
         """Raises UserError when the poses cannot be read."""
         data = PoseSet.load(poses)
-        # What is made by rule has no subject: it would be no test.
         train, away = clips_of(data, held_out)
-        self._bank = MotionBank(data, away, procedural=0.0) if held else MotionBank(data, train)
+        self._bank = MotionBank(data, away, as_captured=True) if held else MotionBank(data, train)
         self._body, self._model = BodyModel.load(), load_bsk24()
         self._camera = Camera(self._body, world_errors, height_known)
         self._calibrator = Calibrator(self._body, self._model)
