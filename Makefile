@@ -8,7 +8,7 @@ STAMP := $(VENV)/.installed
 LIBRARIES := libgl1 libegl1 libgles2
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: demo test test-slow lint bench install system clean
+.PHONY: demo test test-slow lint bench install system browser clean
 
 demo: install
 	$(BIN)/biopose-live --demo --headless
@@ -38,7 +38,7 @@ $(STAMP): pyproject.toml constraints.txt $(wildcard realtime/build_*.py) $(wildc
 	$(BIN)/python -m pip install --constraint constraints.txt --editable .
 	touch $@
 
-$(VENV)/.installed-test: $(STAMP)
+$(VENV)/.installed-test: $(STAMP) | browser
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[test,lint]"
 	touch $@
 
@@ -51,6 +51,14 @@ system:
 	    root=$$(test "$$(id -u)" = 0 || echo sudo); \
 	    $$root apt-get update -qq && $$root apt-get install -y -qq --no-install-recommends python3-venv $(LIBRARIES); \
 	  else echo "libGL, libEGL, libGLESv2 and Python's venv module are needed: install them with your system's package manager"; exit 1; fi; fi
+
+# The viewer's page is tested in Chromium; without it those tests are skipped.
+browser:
+	@if ! command -v chromium >/dev/null && ! command -v chromium-browser >/dev/null && ! command -v google-chrome >/dev/null; then \
+	  root=$$(test "$$(id -u)" = 0 || echo sudo); \
+	  { command -v apt-get >/dev/null && $$root apt-get update -qq && \
+	    $$root apt-get install -y -qq --no-install-recommends chromium >/dev/null; } || \
+	  echo "Chromium could not be installed: the viewer's browser tests will be skipped"; fi
 
 clean:
 	rm -rf $(VENV) build dist
