@@ -134,3 +134,9 @@ def test_levels_cover_every_joint_after_its_parent():
         assert all(PARENTS[j] in seen for j in level)
         seen.update(level.tolist())
     assert seen == set(range(24))
+
+
+def test_stature_near_the_mean_predicts_a_nearby_persons(body: BodyModel) -> None:
+    mean, gradient = body.stature_near_mean()
+    betas = 0.1 * np.random.default_rng(5).normal(size=body.n_shape)
+    assert body.stature(betas) == pytest.approx(mean + gradient @ betas, abs=1e-3)

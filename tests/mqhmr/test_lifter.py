@@ -15,7 +15,8 @@ from safetensors.torch import save_file
 from biopose_live.errors import EXIT_MODEL, UserError
 from biopose_live.mqhmr.lifter import JOINTS, SHAPE, WEIGHTS, Lifter
 from biopose_live.mqhmr.view import FEATURES
-from biopose_live.training.lifter.network import LifterNetwork, six_to_matrix
+from biopose_live.torch_rotations import six_to_matrix
+from biopose_live.training.lifter.network import LifterNetwork
 
 
 def network(seed: int) -> LifterNetwork:

@@ -30,8 +30,7 @@ MakeTrack = Callable[[], PersonTrack]
 
 @pytest.fixture
 def new_track(body: BodyModel, lifter: Lifter, landmarks: Landmarks) -> MakeTrack:
-    mean = body.stature(np.zeros(body.n_shape))
-    gradient = np.array([(body.stature(row) - mean) / 1e-3 for row in 1e-3 * np.eye(body.n_shape)])
+    mean, gradient = body.stature_near_mean()
     return lambda: PersonTrack(lifter, landmarks, ShapeEstimate(body.n_shape, mean, gradient, None))
 
 

@@ -146,8 +146,7 @@ def test_a_session_without_end_never_settles() -> None:
 
 @pytest.mark.parametrize("height", [1.5, 1.62, 1.75, 1.9, 2.0])
 def test_a_given_height_is_the_bodys_stature(body: BodyModel, height: float) -> None:
-    mean = body.stature(np.zeros(body.n_shape))
-    gradient = np.array([(body.stature(row) - mean) / 1e-3 for row in 1e-3 * np.eye(body.n_shape)])
+    mean, gradient = body.stature_near_mean()
     shape = ShapeEstimate(body.n_shape, mean, gradient, height)
     assert body.stature(shape.betas) == pytest.approx(height, abs=0.005)
     assert not shape.settled

@@ -6,7 +6,8 @@ import torch
 
 from biopose_live.mqhmr.lifter import JOINTS, SHAPE, WEIGHT_SHAPES
 from biopose_live.mqhmr.view import FEATURES
-from biopose_live.training.lifter.network import LifterNetwork, six_to_matrix
+from biopose_live.torch_rotations import six_to_matrix
+from biopose_live.training.lifter.network import LifterNetwork
 
 
 def test_the_names_and_shapes_are_those_of_the_weight_file() -> None:

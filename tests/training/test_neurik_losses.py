@@ -13,8 +13,9 @@ from biopose_live.neurik.mean_person import marker_places, standing_observer
 from biopose_live.neurik.outputs import ROOT_UNIT_M, SCALE_UNIT, OutputLayout
 from biopose_live.rotations import from_six
 from biopose_live.skeleton.model import SkeletonModel
+from biopose_live.torch_rotations import six_to_matrix
 from biopose_live.training.neurik.batches import Batch, SampleSet
-from biopose_live.training.neurik.losses import Losses, _motion_error, six_to_matrix
+from biopose_live.training.neurik.losses import Losses, _motion_error
 from neurik_made_up import write_samples
 
 SINGULAR = math.pi / 2

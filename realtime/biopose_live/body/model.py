@@ -179,6 +179,12 @@ class BodyModel:
         """Vertical extent (m) of the rest body, which stands upright on both feet."""
         return float(np.ptp(self.rest_vertices(betas)[:, 1]))
 
+    def stature_near_mean(self) -> tuple[float, np.ndarray]:
+        """Stature (m) of the mean body and its gradient [K] by the betas."""
+        mean = self.stature(np.zeros(self.n_shape))
+        step = 1e-3
+        return mean, np.array([(self.stature(row) - mean) / step for row in step * np.eye(self.n_shape)])
+
     def betas_for_height(self, height_m: float) -> np.ndarray:
         """The most likely betas [K] of a person of this stature (m) under the unit Gaussian prior.
 

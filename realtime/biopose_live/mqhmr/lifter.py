@@ -16,12 +16,11 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors import SafetensorError
-from safetensors.numpy import load_file
 
-from biopose_live.errors import EXIT_MODEL, UserError
+from biopose_live.dense_layers import layer_norm, silu
 from biopose_live.mqhmr.view import FEATURES
 from biopose_live.rotations import from_six
+from biopose_live.weight_file import WeightFile
 
 Floats = NDArray[np.floating]
 
@@ -67,24 +66,6 @@ class Guess:
     tilt_sigma: NDArray[np.float64]
 
 
-def _other_version(path: Path, what: str) -> UserError:
-    return UserError(
-        f"The lifter's weights in {path} are of another version: {what}; use the file that came with this version.",
-        EXIT_MODEL,
-    )
-
-
-def _norm(x: Floats, weight: Floats, bias: Floats) -> Floats:
-    centred = x - x.mean(-1, keepdims=True)
-    result: Floats = centred / np.sqrt((centred**2).mean(-1, keepdims=True) + 1e-5) * weight + bias
-    return result
-
-
-def _silu(x: Floats) -> Floats:
-    result: Floats = x / (1.0 + np.exp(-np.clip(x, -60.0, 60.0)))
-    return result
-
-
 class Lifter:
     """Runs the shipped network.  `Lifter.load()` raises UserError when the weights are missing, damaged or of another
     version."""
@@ -94,43 +75,23 @@ class Lifter:
 
     @classmethod
     def load(cls, path: Path | None = None) -> Lifter:
-        path = path or WEIGHTS
-        if not path.is_file():
-            raise UserError(
-                f"The lifter's weights are missing: {path} was not found; reinstall biopose-live.", EXIT_MODEL
-            )
-        try:
-            weights = load_file(path)
-        except (SafetensorError, OSError, ValueError, KeyError, TypeError) as error:
-            found = " ".join(str(error).split())
-            raise UserError(
-                f"The lifter's weights in {path} cannot be read ({found}); reinstall biopose-live.", EXIT_MODEL
-            ) from error
-        for name, shape in WEIGHT_SHAPES.items():
-            has = weights[name].shape if name in weights else "nothing"
-            if has != shape:
-                raise _other_version(path, f"{name} should be {shape}, found {has}")
-            if not (np.issubdtype(weights[name].dtype, np.floating) and np.isfinite(weights[name]).all()):
-                raise UserError(
-                    f"The lifter's weights in {path} are damaged: {name} holds something else than finite numbers; "
-                    "reinstall biopose-live.",
-                    EXIT_MODEL,
-                )
-        if unknown := sorted(set(weights) - set(WEIGHT_SHAPES)):
-            raise _other_version(path, f"{unknown[0]} is not known")
-        return cls(weights)
+        file = WeightFile("The lifter's", path or WEIGHTS)
+        file.check(WEIGHT_SHAPES)
+        return cls(file.tensors)
 
     def __call__(self, inputs: Floats) -> Guess:
         """inputs (B, FEATURES) -> Guess."""
         w = self._w
-        x = _silu(_norm(inputs @ w["input.weight"].T + w["input.bias"], w["input_norm.weight"], w["input_norm.bias"]))
+        x = silu(
+            layer_norm(inputs @ w["input.weight"].T + w["input.bias"], w["input_norm.weight"], w["input_norm.bias"])
+        )
         for i in range(BLOCKS):
-            y = _norm(x, w[f"blocks.{i}.norm.weight"], w[f"blocks.{i}.norm.bias"])
-            y = _silu(y @ w[f"blocks.{i}.up.weight"].T + w[f"blocks.{i}.up.bias"])
+            y = layer_norm(x, w[f"blocks.{i}.norm.weight"], w[f"blocks.{i}.norm.bias"])
+            y = silu(y @ w[f"blocks.{i}.up.weight"].T + w[f"blocks.{i}.up.bias"])
             x = x + y @ w[f"blocks.{i}.down.weight"].T + w[f"blocks.{i}.down.bias"]
         tokens = (x @ w["tokens.weight"].T + w["tokens.bias"]).reshape(-1, JOINTS, TOKEN)
         decoded = np.einsum("bjd,jhd->bjh", tokens, w["heads.weight"]) + w["heads.bias"]
-        whole = _silu(tokens.reshape(len(tokens), -1)) @ w["whole.weight"].T + w["whole.bias"]
+        whole = silu(tokens.reshape(len(tokens), -1)) @ w["whole.weight"].T + w["whole.bias"]
         s = SHAPE
         return Guess(
             rotations=from_six(decoded[..., :6] + w["mean_six"]),

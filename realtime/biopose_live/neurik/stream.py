@@ -9,16 +9,15 @@ Letters: M markers, D width, H heads, K knots of age, W frames of the buffer, O 
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
-from safetensors import SafetensorError, safe_open
 
-from biopose_live.errors import EXIT_MODEL, UserError
+from biopose_live.dense_layers import layer_norm, silu
 from biopose_live.neurik.architecture import KNOTS_S, MEMORY_S, VERSION, Architecture
+from biopose_live.weight_file import WeightFile
 
 Floats = NDArray[np.float32]
 
@@ -64,7 +63,7 @@ class StreamedNetwork:
         shares, slots = memory.advance(t)
         heads, depth = a.heads, a.width // a.heads
         for layer, (b, rows, bias, ages) in enumerate(self._blocks):
-            y = rows @ _norm(x, w[f"{b}.attention_norm.weight"], w[f"{b}.attention_norm.bias"]) + bias
+            y = rows @ layer_norm(x, w[f"{b}.attention_norm.weight"], w[f"{b}.attention_norm.bias"]) + bias
             query, key, value = y.reshape(3, heads, depth)
             memory.keys[layer, :, memory.slot], memory.values[layer, :, memory.slot] = key, value
             by_age = (query[:, None] @ ages)[:, 0] @ shares  # (H, seen frames)
@@ -73,10 +72,10 @@ class StreamedNetwork:
             share /= share.sum(-1, keepdims=True)
             mixed = (share[:, None] @ memory.values[layer][:, slots])[:, 0].reshape(-1)
             x = x + w[f"{b}.out.weight"] @ mixed + w[f"{b}.out.bias"]
-            y = _norm(x, w[f"{b}.feed_norm.weight"], w[f"{b}.feed_norm.bias"])
-            y = _silu(w[f"{b}.up.weight"] @ y + w[f"{b}.up.bias"])
+            y = layer_norm(x, w[f"{b}.feed_norm.weight"], w[f"{b}.feed_norm.bias"])
+            y = silu(w[f"{b}.up.weight"] @ y + w[f"{b}.up.bias"])
             x = x + w[f"{b}.down.weight"] @ y + w[f"{b}.down.bias"]
-        x = _norm(x, w["norm.weight"], w["norm.bias"])
+        x = layer_norm(x, w["norm.weight"], w["norm.bias"])
         result: Floats = w["head.weight"] @ x + w["head.bias"] + w["skip.weight"] @ turns
         return result
 
@@ -87,11 +86,11 @@ class StreamedNetwork:
         for i, taps in enumerate(self._taps):
             padded = np.pad(x, ((half, half), (0, 0)))
             around = np.lib.stride_tricks.sliding_window_view(padded, a.kernel, axis=0).transpose(0, 2, 1)
-            x = x + _silu(around.reshape(len(x), -1) @ taps + w[f"spatial.convolutions.{i}.bias"])
-        x = _silu(x @ w["spatial.squeeze.weight"].T + w["spatial.squeeze.bias"]).reshape(-1)
+            x = x + silu(around.reshape(len(x), -1) @ taps + w[f"spatial.convolutions.{i}.bias"])
+        x = silu(x @ w["spatial.squeeze.weight"].T + w["spatial.squeeze.bias"]).reshape(-1)
         token = w["spatial.flatten.weight"] @ x + w["spatial.flatten.bias"]
         token = token + w["spatial.turns.weight"] @ np.concatenate([turns, motion]) + w["spatial.turns.bias"]
-        return _norm(token, w["spatial.norm.weight"], w["spatial.norm.bias"])
+        return layer_norm(token, w["spatial.norm.weight"], w["spatial.norm.bias"])
 
 
 class Memory:
@@ -125,55 +124,15 @@ class Memory:
         return weights, slots
 
 
-def _norm(x: Floats, weight: Floats, bias: Floats) -> Floats:
-    centred = x - x.mean()
-    result: Floats = centred * np.float32(1.0 / math.sqrt(float((centred * centred).mean()) + 1e-5)) * weight + bias
-    return result
-
-
-def _silu(x: NDArray[np.floating]) -> Floats:
-    result: Floats = np.asarray(x / (1.0 + np.exp(-np.clip(x, -60.0, 60.0))), np.float32)
-    return result
-
-
 def read_weights(path: Path) -> tuple[Architecture, dict[str, Floats]]:
     """-> the network's sizes and its tensors. Raises UserError where the file is missing, damaged or of another
     version."""
-    if not path.is_file():
-        raise UserError(f"NeurIK's weights are missing: {path} was not found; reinstall biopose-live.", EXIT_MODEL)
+    file = WeightFile("NeurIK's", path)
     try:
-        with safe_open(path, framework="numpy") as file:
-            metadata = file.metadata() or {}
-            weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
-    except (SafetensorError, OSError, ValueError, KeyError, TypeError) as error:
-        found = " ".join(str(error).split())
-        raise UserError(
-            f"NeurIK's weights in {path} cannot be read ({found}); reinstall biopose-live.", EXIT_MODEL
-        ) from error
-
-    def other(what: str) -> UserError:
-        return UserError(
-            f"NeurIK's weights in {path} are of another version: {what}; use the file that came with this version.",
-            EXIT_MODEL,
-        )
-
-    try:
-        architecture = msgspec.json.decode(metadata.get("architecture", ""), type=Architecture)
+        architecture = msgspec.json.decode(file.metadata.get("architecture", ""), type=Architecture)
     except msgspec.DecodeError as error:
-        raise other(f"their sizes cannot be read ({error})") from error
+        raise file.other_version(f"their sizes cannot be read ({error})") from error
     if architecture.version != VERSION:
-        raise other(f"version {architecture.version}, wanted {VERSION}")
-    shapes = architecture.weight_shapes()
-    for name, shape in shapes.items():
-        has = weights[name].shape if name in weights else "nothing"
-        if has != shape:
-            raise other(f"{name} should be {shape}, found {has}")
-        if not (np.issubdtype(weights[name].dtype, np.floating) and np.isfinite(weights[name]).all()):
-            raise UserError(
-                f"NeurIK's weights in {path} are damaged: {name} holds something else than finite numbers; "
-                "reinstall biopose-live.",
-                EXIT_MODEL,
-            )
-    if unknown := sorted(set(weights) - set(shapes)):
-        raise other(f"{unknown[0]} is not known")
-    return architecture, weights
+        raise file.other_version(f"version {architecture.version}, wanted {VERSION}")
+    file.check(architecture.weight_shapes())
+    return architecture, file.tensors

@@ -47,9 +47,7 @@ class MqhmrStage:
         self._people: dict[int, PersonTrack] = {}
         self._last_seen: dict[int, float] = {}
         self._elapsed = Elapsed()
-        self._stature = self._body.stature(np.zeros(self._body.n_shape))
-        step = 1e-3 * np.eye(self._body.n_shape)
-        self._stature_gradient = np.array([(self._body.stature(row) - self._stature) / 1e-3 for row in step])
+        self._stature, self._stature_gradient = self._body.stature_near_mean()
         self._known = None
         if settings.calibration is not None:
             person = read_person_file(settings.calibration)

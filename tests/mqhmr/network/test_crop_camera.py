@@ -8,7 +8,7 @@ import torch
 from scipy.spatial.transform import Rotation
 
 from biopose_live.mqhmr.network.crop_camera import CropCamera, upright_roll
-from biopose_live.mqhmr.network.rotations import about_z, six_to_matrix, squared_chord, vector_to_matrix, z_onto
+from biopose_live.torch_rotations import about_z, six_to_matrix, squared_chord, vector_to_matrix, z_onto
 
 
 def double(camera: CropCamera) -> CropCamera:

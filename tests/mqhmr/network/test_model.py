@@ -17,8 +17,8 @@ from biopose_live.mqhmr.network.architecture import Architecture, vit_h
 from biopose_live.mqhmr.network.body_points import BodyPoints
 from biopose_live.mqhmr.network.heads import HIGHEST, cholesky
 from biopose_live.mqhmr.network.model import MQHMR, load_network, save_network
-from biopose_live.mqhmr.network.rotations import vector_to_matrix
 from biopose_live.mqhmr.network.token_refinement import Refiner
+from biopose_live.torch_rotations import vector_to_matrix
 
 
 def test_shapes_and_geometry(network, camera):

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from biopose_live.mqhmr.network.body_points import BodyPoints
-from biopose_live.mqhmr.network.rotations import vector_to_matrix, z_onto
+from biopose_live.torch_rotations import vector_to_matrix, z_onto
 from biopose_live.training.mqhmr.batches import Layout, Mixture, collate
 from biopose_live.training.mqhmr.crops import Augmentation, cut, mirrored
 from biopose_live.training.mqhmr.keypoints44 import KEYPOINTS, Keypoints44, as_landmarks

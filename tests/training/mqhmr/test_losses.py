@@ -11,7 +11,7 @@ import torch
 from biopose_live.mqhmr.network.body_points import BodyPoints
 from biopose_live.mqhmr.network.heads import DenseMarkers
 from biopose_live.mqhmr.network.model import Prediction
-from biopose_live.mqhmr.network.rotations import vector_to_matrix
+from biopose_live.torch_rotations import vector_to_matrix
 from biopose_live.training.mqhmr.batches import collate
 from biopose_live.training.mqhmr.crops import cut
 from biopose_live.training.mqhmr.keypoints44 import Keypoints44

@@ -19,7 +19,7 @@ from dataclasses import dataclass, fields
 import torch
 from torch import Tensor
 
-from biopose_live.mqhmr.network.rotations import about_z, z_onto
+from biopose_live.torch_rotations import about_z, z_onto
 
 NEAREST_M = 0.05  # points nearer than this, or behind the camera, are projected as if they were so far
 

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from biopose_live.body.joints import N_JOINTS
 from biopose_live.mqhmr.network.architecture import Architecture
-from biopose_live.mqhmr.network.rotations import six_to_matrix
+from biopose_live.torch_rotations import six_to_matrix
 
 # A body that stands before the camera and faces it: its y and z axes are the camera's turned over.
 FACING = (1.0, 0.0, 0.0, 0.0, -1.0, 0.0)

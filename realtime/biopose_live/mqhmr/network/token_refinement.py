@@ -30,7 +30,7 @@ from biopose_live.mqhmr.network.decoder import Memory, Start
 from biopose_live.mqhmr.network.heads import DenseMarkers
 from biopose_live.mqhmr.network.model import MQHMR, Prediction, with_tokens
 from biopose_live.mqhmr.network.pyramid import Pyramid
-from biopose_live.mqhmr.network.rotations import squared_chord
+from biopose_live.torch_rotations import squared_chord
 
 
 @dataclass(frozen=True, eq=False)

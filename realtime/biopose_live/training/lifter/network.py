@@ -63,11 +63,3 @@ class LifterNetwork(nn.Module):
             whole[:, 2 * s : 2 * s + 2],
             whole[:, 2 * s + 2 :].clamp(-4.0, 1.0) - 0.5,
         )
-
-
-def six_to_matrix(six: Tensor) -> Tensor:
-    """(..., 6) -> (..., 3, 3), Gram-Schmidt on the first two columns (Zhou et al. 2019)."""
-    x = F.normalize(six[..., :3], dim=-1)
-    y = six[..., 3:] - (x * six[..., 3:]).sum(-1, keepdim=True) * x
-    y = F.normalize(y, dim=-1)
-    return torch.stack([x, y, torch.linalg.cross(x, y)], -1)

@@ -21,7 +21,8 @@ from biopose_live.body.model import BodyModel
 from biopose_live.mqhmr.landmarks import body_points, measured
 from biopose_live.mqhmr.lifter import JOINTS
 from biopose_live.mqhmr.view import FEATURES
-from biopose_live.training.lifter.network import LifterNetwork, six_to_matrix
+from biopose_live.torch_rotations import six_to_matrix
+from biopose_live.training.lifter.network import LifterNetwork
 from biopose_live.training.lifter.observe import Batch, TorchPoints, observe
 from biopose_live.training.lifter.poses import PoseBank, draw
 

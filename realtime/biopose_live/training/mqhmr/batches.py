@@ -17,8 +17,8 @@ from torch.utils.data import IterableDataset, get_worker_info
 
 from biopose_live.errors import EXIT_SOURCE, UserError
 from biopose_live.mqhmr.network.crop_camera import CropCamera
-from biopose_live.mqhmr.network.rotations import vector_to_matrix, z_onto
 from biopose_live.mqhmr.network.vit import normalised
+from biopose_live.torch_rotations import vector_to_matrix, z_onto
 from biopose_live.training.mqhmr.crops import Augmentation, Crop, cut
 from biopose_live.training.mqhmr.records import Record, RestPose, Source
 

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from biopose_live.mqhmr.network.heads import DenseMarkers
 from biopose_live.mqhmr.network.model import Prediction
-from biopose_live.mqhmr.network.rotations import squared_chord
+from biopose_live.torch_rotations import squared_chord
 from biopose_live.training.mqhmr.batches import Batch
 from biopose_live.training.mqhmr.keypoints44 import Keypoints44
 

@@ -67,9 +67,7 @@ class Camera:
         """
         self._height_known = height_known
         self._body, self._landmarks, self._lifter = body, Landmarks(body), Lifter.load()
-        self._stature = body.stature(np.zeros(body.n_shape))
-        step = 1e-3 * np.eye(body.n_shape)
-        self._stature_gradient = np.array([(body.stature(row) - self._stature) / 1e-3 for row in step])
+        self._stature, self._stature_gradient = body.stature_near_mean()
         self._iterations = Settings().refine_iterations
         self._errors: Floats | None = None
         if world_errors is not None:

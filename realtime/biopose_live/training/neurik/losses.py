@@ -12,7 +12,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from biopose_live.neurik.outputs import (
@@ -24,6 +23,7 @@ from biopose_live.neurik.outputs import (
 )
 from biopose_live.skeleton.model import SkeletonModel
 from biopose_live.skeleton.torch_kinematics import TorchKinematics
+from biopose_live.torch_rotations import six_to_matrix
 from biopose_live.training.neurik.batches import Batch
 
 # The weights of the terms; metres and radians.
@@ -187,14 +187,6 @@ class Losses(nn.Module):
                 "steady": float(steady),
             }
         return loss, report
-
-
-def six_to_matrix(six: Tensor) -> Tensor:
-    """(..., 6) -> (..., 3, 3), Gram-Schmidt on the first two columns (Zhou et al. 2019)."""
-    x = F.normalize(six[..., :3], dim=-1)
-    y = six[..., 3:] - (x * six[..., 3:]).sum(-1, keepdim=True) * x
-    y = F.normalize(y, dim=-1)
-    return torch.stack([x, y, torch.linalg.cross(x, y)], -1)
 
 
 def _angle(y: Tensor, x: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Rotations as the network needs them, batched and differentiable.  Matrices act on columns; angles are radians."""
+"""Rotations in PyTorch, batched and differentiable: what `rotations` is for NumPy. Matrices act on columns; rad."""
 
 from __future__ import annotations
 
