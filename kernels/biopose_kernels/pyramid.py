@@ -1,6 +1,7 @@
 """The feature pyramid that deformable attention samples: shapes of its levels, and the checks of an attention's inputs.
 
-All levels lie behind each other on one token axis, each row by row (Zhu et al. 2021, Deformable DETR, section 4.2).
+PyTorch is not needed to import this. All levels lie behind each other on one token axis, each row by row (Zhu et al.
+2021, Deformable DETR, section 4.2).
 
 Dimension letters: B images (people), S tokens of all levels together, H heads, D channels of a head, Q queries,
 L levels, P points of a level, N = L * P points of a query and head.
@@ -8,20 +9,31 @@ L levels, P points of a level, N = L * P points of a query and head.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
-from torch import Tensor
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+    from torch import Tensor
 
 Shapes = tuple[tuple[int, int], ...]
 
+FORMS = {
+    "value": "[B, S, H, D]",
+    "reference_points": "[B, Q, L, 2]",
+    "sampling_offsets": "[B, Q, H, L, P, 2]",
+    "attention_logits": "[B, Q, H, L * P]",
+}
 
-def level_shapes(spatial_shapes: Tensor | Sequence[Sequence[int]]) -> Shapes:
-    """(height, width) of every level, from pairs or from an integer tensor [L, 2].
+
+def level_shapes(spatial_shapes: Tensor | NDArray[np.integer] | Sequence[Sequence[int]]) -> Shapes:
+    """(height, width) of every level, from pairs or from an integer tensor or array [L, 2].
 
     A tensor on a GPU is read back, which waits for the GPU, and cannot be traced: pass pairs wherever that matters.
     Raises ValueError for anything else.
     """
-    rows = spatial_shapes.tolist() if isinstance(spatial_shapes, Tensor) else spatial_shapes
+    rows = spatial_shapes.tolist() if hasattr(spatial_shapes, "tolist") else spatial_shapes
     try:
         shapes = tuple((int(height), int(width)) for height, width in rows)
     except (TypeError, ValueError):
@@ -50,35 +62,49 @@ def level_rows(shapes: Shapes) -> list[tuple[int, int, int]]:
 def check(value: Tensor, shapes: Shapes, reference_points: Tensor, offsets: Tensor, logits: Tensor) -> None:
     """Raises ValueError, one sentence, where shapes, types or devices of an attention's inputs do not fit together."""
     tensors = {
-        "value": (value, 4, "[B, S, H, D]"),
-        "reference_points": (reference_points, 4, "[B, Q, L, 2]"),
-        "sampling_offsets": (offsets, 6, "[B, Q, H, L, P, 2]"),
-        "attention_logits": (logits, 4, "[B, Q, H, L * P]"),
+        "value": value,
+        "reference_points": reference_points,
+        "sampling_offsets": offsets,
+        "attention_logits": logits,
     }
-    for name, (tensor, rank, form) in tensors.items():
-        if tensor.dim() != rank:
-            raise ValueError(f"{name} must be {form}; found shape {tuple(tensor.shape)}.")
+    check_ranks({name: tuple(tensor.shape) for name, tensor in tensors.items()})
+    for name, tensor in tensors.items():
         if not tensor.is_floating_point():
             raise ValueError(f"{name} must be of a floating-point type; found {tensor.dtype}.")
         if tensor.device != value.device:
             raise ValueError(
                 f"All inputs must be on one device; found value on {value.device}, {name} on {tensor.device}."
             )
-    batch, queries, heads, levels, points, _ = offsets.shape
+    check_sizes({name: tuple(tensor.shape) for name, tensor in tensors.items()}, shapes)
+
+
+def check_ranks(found: Mapping[str, tuple[int, ...]]) -> None:
+    """Raises ValueError where one of the four inputs' shapes, by name, has too few or too many axes."""
+    for name, form in FORMS.items():
+        if len(found[name]) != form.count(",") + 1:
+            raise ValueError(f"{name} must be {form}; found shape {found[name]}.")
+
+
+def check_sizes(found: Mapping[str, tuple[int, ...]], shapes: Shapes) -> None:
+    """Raises ValueError where the four inputs' shapes, by name and of the right ranks, do not fit together."""
+    batch, queries, heads, levels, points, _ = found["sampling_offsets"]
     if levels == 0 or points == 0:
-        raise ValueError(f"At least one level and one point are needed; found sampling_offsets {tuple(offsets.shape)}.")
+        raise ValueError(
+            f"At least one level and one point are needed; found sampling_offsets {found['sampling_offsets']}."
+        )
     tokens = sum(height * width for height, width in shapes)
-    if len(shapes) != levels or value.shape[1] != tokens:
+    given, depth = found["value"][1], found["value"][3]
+    if len(shapes) != levels or given != tokens:
         raise ValueError(
             f"spatial_shapes {shapes} must name {levels} levels, as sampling_offsets has, of "
-            f"{value.shape[1]} tokens in all, as value has; found {len(shapes)} levels of {tokens} tokens."
+            f"{given} tokens in all, as value has; found {len(shapes)} levels of {tokens} tokens."
         )
     expected = {
-        "value": (value, (batch, tokens, heads, value.shape[3])),
-        "reference_points": (reference_points, (batch, queries, levels, 2)),
-        "sampling_offsets": (offsets, (batch, queries, heads, levels, points, 2)),
-        "attention_logits": (logits, (batch, queries, heads, levels * points)),
+        "value": (batch, tokens, heads, depth),
+        "reference_points": (batch, queries, levels, 2),
+        "sampling_offsets": (batch, queries, heads, levels, points, 2),
+        "attention_logits": (batch, queries, heads, levels * points),
     }
-    for name, (tensor, shape) in expected.items():
-        if tuple(tensor.shape) != shape:
-            raise ValueError(f"{name} must have shape {shape} to fit the other inputs; found {tuple(tensor.shape)}.")
+    for name, shape in expected.items():
+        if found[name] != shape:
+            raise ValueError(f"{name} must have shape {shape} to fit the other inputs; found {found[name]}.")

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from biopose_kernels import cpu
+from biopose_kernels import cpu, loops
 
 SHAPES = ((5, 4), (2, 2))
 
@@ -63,7 +63,7 @@ def test_calls_beside_each_other_do_not_disturb(make_inputs):
     assert all(torch.equal(a, b) for a, b in zip(alone, together, strict=True))
 
 
-@pytest.mark.parametrize("kernel", [cpu._forward, cpu._backward])
+@pytest.mark.parametrize("kernel", [loops.forward, loops.backward, loops.softmax])
 def test_kernels_start_no_threads_of_their_own(kernel):
     assert isinstance(kernel, numba.core.dispatcher.Dispatcher)
     assert not kernel.targetoptions.get("parallel", False)
