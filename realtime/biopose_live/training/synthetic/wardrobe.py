@@ -130,10 +130,10 @@ class Wardrobe:
         rest = [(base.template + base.directions @ betas)[used]]
         weights = [base.weights[used]]
         faces = [local.reshape(-1, 3)]
-        uv = [np.concatenate([mesh.uv[skin_faces], _eye_uv(base, eye_faces)])]
+        uv = [np.concatenate([mesh.uv[skin_faces], eye_uv(base, eye_faces)])]
         index = [np.r_[np.zeros(len(skin_faces), int), np.ones(len(eye_faces), int)]]
         two_sided = [np.zeros(len(shown), bool)]
-        textures = [_read_texture(self.assets / "skins" / f"{outfit.skin}.png"), _eye_texture(outfit.eye_colour)]
+        textures = [_read_texture(self.assets / "skins" / f"{outfit.skin}.png"), eye_texture(outfit.eye_colour)]
         textures[0] = _opaque(textures[0])
         start = len(used)
         for i, garment in enumerate(garments):
@@ -211,7 +211,7 @@ def _opaque(texture: np.ndarray) -> np.ndarray:
     return out
 
 
-def _eye_uv(base: BaseMesh, faces: np.ndarray) -> np.ndarray:
+def eye_uv(base: BaseMesh, faces: np.ndarray) -> np.ndarray:
     """[F, 3, 2] texture coordinates that look at each eyeball from the front: the pupil at (0.5, 0.5)."""
     half = len(faces) // 2
     out = np.empty((len(faces), 3, 2))
@@ -224,7 +224,7 @@ def _eye_uv(base: BaseMesh, faces: np.ndarray) -> np.ndarray:
     return out
 
 
-def _eye_texture(colour: tuple[float, float, float]) -> np.ndarray:
+def eye_texture(colour: tuple[float, float, float]) -> np.ndarray:
     """An iris of the given colour with a dark rim and pupil on a white ground."""
     axis = (np.arange(TEXTURE_SIZE) + 0.5) / TEXTURE_SIZE - 0.5
     radius = np.hypot(*np.meshgrid(axis, axis))[:, :, None]
