@@ -35,19 +35,19 @@ REFINED_FROM = 0.5
 Maps = NDArray[np.float32]
 Model = Literal["lite", "full", "heavy"]
 
-# SHA-256 of the weights of (the maps alone, maps and landmarks): what a decoder was trained on must be what runs.
-WEIGHTS = {
+# Of (the maps alone, maps and landmarks): what a decoder was trained on must be what runs.
+FINGERPRINTS = {
     "lite": (
-        "fe0b293f8a6003e9a57b7299f1791772aa005d9482f3c45f6f08d772009b0d02",
-        "cf3458244a947776d5532a4d6f840cf790c4f787e8c21b7c22cd76c13bcdaf54",
+        "cefc651333ae34389c3da549e3429a63138af81a46db798c82d583d87e6b82a3",
+        "f700ca520a172a2b2fa22139822f27f53de6816d93f89b659336d818491bed5b",
     ),
     "full": (
-        "b1cd2258ef5511407607f4fa9d1da37723dce4da30bd070ebcd3000e871e2895",
-        "d472b8cb676128b55228c9cf67ae98c4dad1593491abe649099b2a0dee5d1ca7",
+        "e40a172a1add7d5cda22c61d93dde70ba7d98af2ec8db95e4b22c7d745ab6749",
+        "359f8bdc7d68813155ce802b953d6fad56ebe3130705215406bd65fcb83e2e59",
     ),
     "heavy": (
-        "72af46d96d3fcc844904e756873152c1f2724a6143692601b5a387a5087578b5",
-        "2d4fea9e95ff01f88c5b0b801b586deb2207bac6d0a6e6dc449bab30fb9b6727",
+        "8fdf9cb89a0006e1ca1cc8d6fc63b50034f8a86b3ad678a59df859d8441a52ed",
+        "780bc622472e6d4596a47befba537eedb3dc5dbfab820cf772b058fffd8923c4",
     ),
 }
 
@@ -99,7 +99,7 @@ class LandmarkEncoder:
     """Runs the landmark network of a size of model on crops, one at a time, on `threads` threads.
 
     `landmarks`: whether the keypoints are computed too, or only the maps.  `levels`: (H, W, C) of each map, finest
-    first.  `weights`: the SHA-256 of the weights that make the maps.  Not for use by two threads at once.  Raises
+    first.  `fingerprint`: of the computation that makes the maps.  Not for use by two threads at once.  Raises
     UserError when the model is missing, damaged or another one.
     """
 
@@ -108,9 +108,9 @@ class LandmarkEncoder:
         heads: Sequence[str] = ("keypoints", "world", "presence", "heatmaps") if landmarks else ()
         try:
             graph = LandmarkGraph(read_landmark_network(path), model)
-            network, weights = graph.cut([*graph.maps, *(graph.heads[name] for name in heads)])
-            if weights != WEIGHTS[model][landmarks]:
-                raise GraphError("its weights are not the ones of the release that this version was made with")
+            network, fingerprint = graph.cut([*graph.maps, *(graph.heads[name] for name in heads)])
+            if fingerprint != FINGERPRINTS[model][landmarks]:
+                raise GraphError("it was trained or built otherwise")
         except GraphError as error:
             raise UserError(
                 f"The pose model {path} is not the one this version reads feature maps from ({error}): "
@@ -118,7 +118,7 @@ class LandmarkEncoder:
                 EXIT_MODEL,
             ) from error
         self.levels: tuple[tuple[int, int, int], ...] = graph.levels
-        self.weights = WEIGHTS[model][0]
+        self.fingerprint = FINGERPRINTS[model][0]
         self._landmarks = landmarks
         with _without_chatter():
             # Imported here: only a process that looks at pictures should load an engine.

@@ -15,11 +15,16 @@ the sums begin with, which they hold already; the 4 x 4 and 2 x 2 maps behind it
 the segmentation branch's 128 x 128 x 8, which tells the person from the background and nothing else.
 
 Weights are kept as 16-bit floats in the file and widened here once, so that no engine does that at every call.
+
+Whoever was taught on these maps depends on the very computation that makes them: its fingerprint, a digest of the
+operators, how they are connected, their settings and their weights, tells it from another training of the network.  The
+file as a whole cannot: metadata may be laid out otherwise in it.
 """
 
 from __future__ import annotations
 
 import hashlib
+import struct
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -28,10 +33,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 SIDE = 256  # px of the network's input
+FORMAT_VERSION = 3
 STRIDES = (4, 8, 16, 32)
 CHANNELS = {"lite": (32, 32, 32, 192), "full": (48, 48, 48, 288), "heavy": (48, 48, 48, 288)}
 MEMBER = "pose_landmarks_detector.tflite"
+# An operator's settings that change its result; others are of quantised networks or were added to the format later.
+SETTINGS = (
+    *("padding", "strideW", "strideH", "dilationWFactor", "dilationHFactor", "depthMultiplier"),
+    *("filterWidth", "filterHeight", "fusedActivationFunction", "alignCorners", "halfPixelCenters"),
+)
 HEADS = {(1, 195): "keypoints", (1, 117): "world", (1, 1): "presence", (1, 64, 64, 39): "heatmaps"}
+
+# What the flatbuffers reader runs into in a damaged file.
+_UNREADABLE = (
+    *(TypeError, IndexError, KeyError, ValueError, AttributeError, RuntimeError, OverflowError, MemoryError),
+    struct.error,
+)
 
 
 class GraphError(ValueError):
@@ -69,7 +86,7 @@ class LandmarkGraph:
             self.heads = {HEADS[self._shapes[t]]: int(t) for t in self._graph.outputs if self._shapes[t] in HEADS}
             inputs = [self._shapes[t] for t in self._graph.inputs]
             self.maps = [*self._sums(), self._branch()]
-        except (TypeError, IndexError, KeyError, ValueError, AttributeError, RuntimeError, OverflowError) as error:
+        except _UNREADABLE as error:
             raise GraphError("its graph cannot be read") from error
         expected = [(1, SIDE // s, SIDE // s, c) for s, c in zip(STRIDES, CHANNELS[model], strict=True)]
         found = [self._shapes[t] for t in self.maps]
@@ -94,44 +111,93 @@ class LandmarkGraph:
         return found
 
     def cut(self, outputs: list[int]) -> tuple[bytes, str]:
-        """-> (a .tflite file that computes the tensors `outputs` and nothing else, a digest of its weights).
+        """-> (a .tflite file that computes the tensors `outputs`, in that order, and nothing else; its fingerprint).
 
-        Its outputs have their order.  The digest is of the weights that are left, in the order of use: it tells another
-        training of the same network, however the file is laid out.  Raises GraphError.  Once per object: it uses up
-        what was read.
+        Raises GraphError.  Once per object: it uses up what was read.
         """
-        schema, graph = self._schema, self._graph
         needed, kept = set(outputs), []
         for name, op in reversed(self._operators):
             if needed.intersection(map(int, op.outputs)):
                 kept.append((name, op))
                 needed.update(int(t) for t in op.inputs if t >= 0)
-        digest = hashlib.sha256()
-        operators = []
-        for name, op in reversed(kept):
-            if name == "DEQUANTIZE":
-                values = self._half_floats(int(op.inputs[0]))
-                digest.update(values.tobytes())
-                wide = schema.BufferT()
-                wide.data = np.frombuffer(values.astype(np.float32).tobytes(), np.uint8)
-                self._model.buffers.append(wide)
-                graph.tensors[op.outputs[0]].buffer = len(self._model.buffers) - 1
-            else:
-                operators.append(op)
-        used = {int(t) for op in operators for t in (*op.inputs, *op.outputs) if t >= 0} | set(map(int, graph.inputs))
-        holders = {graph.tensors[t].buffer for t in used}
-        for index, buffer in enumerate(self._model.buffers):
-            if index not in holders:
-                buffer.data = None
-        graph.operators, graph.outputs = operators, np.asarray(outputs, np.int32)
-        self._model.signatureDefs = self._model.metadata = None
-        return self._packed(), digest.hexdigest()
+        kept.reverse()
+        try:
+            fingerprint = self._fingerprint(kept, outputs)
+            for name, op in kept:
+                if name == "DEQUANTIZE":
+                    self._widen(op)
+            self._keep([op for name, op in kept if name != "DEQUANTIZE"], outputs)
+            return self._packed(), fingerprint
+        except _UNREADABLE as error:
+            raise GraphError("its graph cannot be read") from error
 
-    def _half_floats(self, tensor: int) -> NDArray[np.float16]:
+    def _keep(self, operators: list[Any], outputs: list[int]) -> None:
+        """Throws everything but some operators and their tensors away, whatever is no part of the fingerprint too."""
+        schema, graph = self._schema, self._graph
+        used = sorted({int(t) for op in operators for t in (*op.inputs, *op.outputs)}.union(map(int, graph.inputs)))
+        computed = {int(t) for op in operators for t in op.outputs}.union(map(int, graph.inputs))
+        number = {tensor: i for i, tensor in enumerate(used)}
+
+        def renumbered(tensors: Any) -> NDArray[np.int32]:
+            return np.array([number[int(t)] for t in tensors], np.int32)
+
+        buffers, tensors = [schema.BufferT()], []  # the first stands for "no data"
+        for old in used:
+            tensor, data = schema.TensorT(), None if old in computed else self._data(old)
+            tensor.shape, tensor.type = np.array(self._shapes[old], np.int32), graph.tensors[old].type
+            if data is not None:
+                tensor.buffer = len(buffers)
+                buffers.append(schema.BufferT())
+                buffers[-1].data = data
+            tensors.append(tensor)
+        for op in operators:
+            op.inputs, op.outputs = renumbered(op.inputs), renumbered(op.outputs)
+            op.mutatingVariableInputs = op.intermediates = op.customOptions = op.builtinOptions2 = None
+            op.builtinOptions2Type = op.largeCustomOptionsOffset = op.largeCustomOptionsSize = 0
+        for code in self._model.operatorCodes:
+            code.customCode = None
+        graph.inputs, graph.outputs = renumbered(graph.inputs), renumbered(outputs)
+        graph.operators, graph.tensors, self._model.buffers = operators, tensors, buffers
+        self._model.version, self._model.description = FORMAT_VERSION, b""
+        self._model.signatureDefs = self._model.metadata = self._model.metadataBuffer = None
+
+    def _data(self, tensor: int) -> NDArray[np.uint8] | None:
+        """-> the bytes of a constant, None for anything else."""
         data = self._model.buffers[self._graph.tensors[tensor].buffer].data
-        if data is None or len(data) != 2 * int(np.prod(self._shapes[tensor])):
-            raise GraphError(f"its weights {self._graph.tensors[tensor].name!r} are cut short")
-        return np.frombuffer(np.ascontiguousarray(data).tobytes(), np.float16)
+        return None if data is None else np.frombuffer(np.ascontiguousarray(data).tobytes(), np.uint8)
+
+    def _fingerprint(self, operators: list[tuple[str, Any]], outputs: list[int]) -> str:
+        """-> SHA-256, in which tensors count in the order in which they are first met, not by the file's numbers."""
+        digest = hashlib.sha256()
+        order: dict[int, int] = {}
+
+        def met(tensors: Any) -> list[tuple[int, int, tuple[int, ...]]]:
+            return [
+                (order.setdefault(int(t), len(order)), int(self._graph.tensors[t].type), self._shapes[t])
+                for t in tensors
+            ]
+
+        for name, op in operators:
+            chosen = {key: getattr(op.builtinOptions, key, None) for key in SETTINGS}
+            settings = [(key, int(value)) for key, value in chosen.items() if value is not None]
+            kind = name, int(self._model.operatorCodes[op.opcodeIndex].version), int(op.builtinOptionsType)
+            digest.update(repr((kind, settings, met(op.inputs), met(op.outputs))).encode())
+            for tensor in op.inputs:
+                data = self._data(tensor)
+                if data is not None:
+                    digest.update(data.tobytes())
+        digest.update(repr(met(outputs)).encode())
+        return digest.hexdigest()
+
+    def _widen(self, dequantize: Any) -> None:
+        """Puts 32-bit weights where the operator would have."""
+        data = self._data(int(dequantize.inputs[0]))
+        if data is None:
+            raise GraphError("its weights are missing")
+        wide = self._schema.BufferT()
+        wide.data = data.view(np.float16).astype(np.float32).view(np.uint8)
+        self._model.buffers.append(wide)
+        self._graph.tensors[dequantize.outputs[0]].buffer = len(self._model.buffers) - 1
 
     def _packed(self) -> bytes:
         import flatbuffers
