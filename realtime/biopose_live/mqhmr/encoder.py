@@ -32,7 +32,7 @@ POINTS = 39  # the network's: 33 keypoints, then 6 that MediaPipe places its nex
 REFINED_CELLS = 7
 REFINED_FROM = 0.5
 
-Maps = NDArray[np.float32]
+Numbers = NDArray[np.float32]
 Model = Literal["lite", "full", "heavy"]
 
 # Of (the maps alone, maps and landmarks): what a decoder was trained on must be what runs.
@@ -53,27 +53,56 @@ FINGERPRINTS = {
 
 
 @dataclass(frozen=True, slots=True)
-class Encoded:
-    """maps: (H, W, C) each, as `LandmarkEncoder.levels` says.  The rest is None unless landmarks were asked for.
-
-    keypoints (K, 2) px of the crop from its left upper corner; visibility (K,) 0..1; world (K, 3) m from the hips'
+class FoundLandmarks:
+    """keypoints (K, 2) px of the crop from its left upper corner; visibility (K,) 0..1; world (K, 3) m from the hips'
     midpoint, axes x right, y down, z forward of the CROP, as the network gives it (MediaPipe Tasks turns x and y by the
     crop's angle in the frame, `Crop.angle`, to get to the frame's axes); presence 0..1: that the crop shows a person.
     """
 
-    maps: list[Maps]
-    keypoints: NDArray[np.float32] | None = None
-    visibility: NDArray[np.float32] | None = None
-    world: NDArray[np.float32] | None = None
-    presence: float | None = None
+    keypoints: Numbers
+    visibility: Numbers
+    world: Numbers
+    presence: float
 
 
-def _sigmoid(x: NDArray[np.float32]) -> NDArray[np.float32]:
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """maps: (H, W, C) each, as `LandmarkEncoder.levels` says; landmarks: None when the encoder was made without.
+
+    The properties are those of `landmarks` and raise ValueError when there are none.
+    """
+
+    maps: list[Numbers]
+    landmarks: FoundLandmarks | None = None
+
+    def _found(self) -> FoundLandmarks:
+        if self.landmarks is None:
+            raise ValueError("the encoder was made without landmarks: make it with landmarks=True")
+        return self.landmarks
+
+    @property
+    def keypoints(self) -> Numbers:
+        return self._found().keypoints
+
+    @property
+    def visibility(self) -> Numbers:
+        return self._found().visibility
+
+    @property
+    def world(self) -> Numbers:
+        return self._found().world
+
+    @property
+    def presence(self) -> float:
+        return self._found().presence
+
+
+def _sigmoid(x: Numbers) -> Numbers:
     with np.errstate(over="ignore"):
         return np.asarray(1.0 / (1.0 + np.exp(-x)), np.float32)
 
 
-def refine(points: NDArray[np.float32], heatmaps: NDArray[np.float32]) -> NDArray[np.float32]:
+def refine(points: Numbers, heatmaps: Numbers) -> Numbers:
     """points (N, 2) px of the crop, heatmaps (H, W, N) logits -> (N, 2): see the module.
 
     MediaPipe counts cells by their corner, not their centre; so does this.
@@ -144,10 +173,10 @@ class LandmarkEncoder:
             self._interpreter.get_tensor(t)[0] for t in self._outputs[len(self.levels) :]
         )
         points = points.reshape(POINTS, 5)  # x, y, z px, then logits of visibility and of presence in the picture
-        return Encoded(
-            maps,
+        found = FoundLandmarks(
             keypoints=refine(points[:KEYPOINTS, :2], heatmaps),
             visibility=_sigmoid(points[:KEYPOINTS, 3]),
             world=world.reshape(POINTS, 3)[:KEYPOINTS].copy(),
             presence=float(presence[0]),
         )
+        return Encoded(maps, found)
