@@ -143,7 +143,9 @@ def _gradient(rng: np.random.Generator, size: tuple[int, int], affine: np.ndarra
     axis = np.arange(side) + 0.5
     y = (back[1, 0] * axis[None, :] + back[1, 1] * axis[:, None] + back[1, 2]) / size[1]
     x = (back[0, 0] * axis[None, :] + back[0, 1] * axis[:, None] + back[0, 2]) / size[0]
-    wall, floor = rng.uniform(0, 255, (2, 3))
+    # Most walls are grey with a little colour; some are anything.
+    muted = 0.15 if rng.random() < 0.7 else 1.0
+    wall, floor = rng.uniform(20, 250, (2, 1)) * (1.0 - muted) + muted * rng.uniform(0, 255, (2, 3))
     line = rng.uniform(0.4, 1.2) + rng.normal(0.0, 0.05) * x
     soft = np.clip((y - line) * rng.uniform(5.0, 400.0) + 0.5, 0.0, 1.0)[:, :, None]
     light = 1.0 + rng.uniform(-0.5, 0.5) * (x - 0.5) + rng.uniform(-0.5, 0.5) * (y - 0.5)

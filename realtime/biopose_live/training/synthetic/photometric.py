@@ -23,7 +23,7 @@ NOISE_SIDE = 640
 @dataclass(frozen=True)
 class Look:
     """Blur sigma and motion (length px, angle rad) in pixels of the frame, gain [3], noise sigma (of 255) fine and
-    coarse, contrast, brightness, saturation, JPEG quality (None: none), haze, vignette."""
+    coarse, contrast, brightness, saturation, JPEG quality (None: none)."""
 
     blur: float
     motion: tuple[float, float]
@@ -40,12 +40,12 @@ def draw_look(rng: np.random.Generator) -> Look:
     warmth = rng.normal(0.0, 0.1)
     exposure = float(np.exp(rng.normal(0.0, 0.3)))
     gain = exposure * np.array([1.0 + warmth, 1.0, 1.0 - warmth]) * np.exp(rng.normal(0.0, 0.04, 3))
-    moving = rng.random() < 0.25
+    moving = rng.random() < 0.16
     return Look(
         blur=float(rng.choice([0.0, rng.uniform(0.3, 0.9), rng.uniform(0.9, 2.2)], p=[0.35, 0.5, 0.15])),
-        motion=(float(rng.uniform(2.0, 12.0)) if moving else 0.0, float(rng.uniform(0.0, np.pi))),
+        motion=(float(rng.uniform(2.0, 9.0)) if moving else 0.0, float(rng.uniform(0.0, np.pi))),
         gain=gain,
-        noise=(float(abs(rng.normal(0.0, 4.0))), float(abs(rng.normal(0.0, 2.0)))),
+        noise=(float(abs(rng.normal(0.0, 3.0))), float(abs(rng.normal(0.0, 1.5)))),
         contrast=float(rng.uniform(0.7, 1.25)),
         brightness=float(rng.normal(0.0, 10.0)),
         saturation=0.0 if rng.random() < 0.03 else float(rng.uniform(0.55, 1.3)),

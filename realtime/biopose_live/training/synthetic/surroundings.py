@@ -44,7 +44,7 @@ class Surroundings:
         kinds = (self._tiles[:1], self._tiles, self._cloth or self._tiles, self._photos or self._tiles)
         choice = kinds[int(rng.choice(4, p=[0.3, 0.4, 0.15, 0.15]))]
         texture = choice[int(rng.integers(len(choice)))]
-        tint = rng.uniform(low, high) * rng.uniform(0.5, 1.1, 3)
+        tint = rng.uniform(low, high) * rng.uniform(0.5 if rng.random() < 0.5 else 0.85, 1.1, 3)
         return texture, tint, -1, 1.0, float(rng.choice([0.0, 0.05, 0.3])), True, -1
 
     def occluders(self, rng: np.random.Generator, joints: np.ndarray, size: float) -> list[Solid]:
