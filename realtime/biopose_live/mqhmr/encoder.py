@@ -4,9 +4,12 @@ That network was taught on real people; its inner maps serve as image features w
 less than one that would have to be trained.  `encoder_graph` says which maps these are; LiteRT (XNNPACK) runs them: of
 the engines in `bench/encoders.py` it is the smallest, and as fast as any without 16-bit arithmetic.
 
-Input as MediaPipe gives it: an upright RGB square (`person_crop`), 0..255 -> 0..1.  All maps are sums or outputs of
-ReLU6, hence not negative: strides 4, 8, 16 are sums of two, three and four such maps.
-A map's cell (row, column) covers the crop's px [stride * column, stride * (column + 1)) x [stride * row, ...).
+Input as MediaPipe gives it: an upright RGB square (`person_crop`), 0..255 -> 0..1.  All maps are outputs of ReLU6 (0
+to 6) or sums of them: of two at stride 16, three at 8, four at 4.
+
+A map's cell i looks at px stride * i + 0.5 of the crop, not at its own middle, stride * (i + 0.5): the network pads its
+strided convolutions alike on both sides.  Its heatmaps follow that: a keypoint at px x peaks in cell x / 4 (measured on
+the demo clip: the heatmaps' centroid is 0.2 px left of and 0.3 px above the keypoints when so read).
 
 Keypoints are refined with the heatmaps as MediaPipe Tasks does (`RefineLandmarksFromHeatmapCalculator`): the centroid
 of the 7 x 7 cells around a keypoint, weighted with the sigmoid of its heatmap, where one of them passes 0.5.
@@ -18,7 +21,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,7 +35,6 @@ REFINED_CELLS = 7
 REFINED_FROM = 0.5
 
 Numbers = NDArray[np.float32]
-Model = Literal["lite", "full", "heavy"]
 
 # Of (the maps alone, maps and landmarks): what a decoder was trained on must be what runs.
 FINGERPRINTS = {
@@ -125,14 +126,14 @@ def refine(points: Numbers, heatmaps: Numbers) -> Numbers:
 
 
 class LandmarkEncoder:
-    """Runs the landmark network of a size of model on crops, one at a time, on `threads` threads.
+    """Runs the landmark network "lite", "full" or "heavy" on crops, one at a time, on `threads` threads.
 
     `landmarks`: whether the keypoints are computed too, or only the maps.  `levels`: (H, W, C) of each map, finest
     first.  `fingerprint`: of the computation that makes the maps.  Not for use by two threads at once.  Raises
     UserError when the model is missing, damaged or another one.
     """
 
-    def __init__(self, model: Model = "full", threads: int = 1, landmarks: bool = True) -> None:
+    def __init__(self, model: str = "full", threads: int = 1, landmarks: bool = True) -> None:
         path = model_path(model)
         heads: Sequence[str] = ("keypoints", "world", "presence", "heatmaps") if landmarks else ()
         try:
