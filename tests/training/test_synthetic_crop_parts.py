@@ -10,10 +10,11 @@ from biopose_live.mqhmr.person_crop import SIDE, Crop
 from biopose_live.rotations import to_matrix
 from biopose_live.training.synthetic import raster
 from biopose_live.training.synthetic.choreography import PoseSet
+from biopose_live.training.synthetic.cloth_folds import loosen
 from biopose_live.training.synthetic.crop_backgrounds import Photos, compose, coverage, inverted
 from biopose_live.training.synthetic.crop_poses import MIRROR, CropPoses
 from biopose_live.training.synthetic.crop_raster import draw, nearest
-from biopose_live.training.synthetic.crop_scene import Pinhole, join, lamp_on, on_screen
+from biopose_live.training.synthetic.crop_scene import Pinhole, join, lamp_on, on_screen, shadow_on_floor
 from biopose_live.training.synthetic.crop_views import CENTRE_SIGMA, draw_camera, draw_crop
 from biopose_live.training.synthetic.crop_visibility import Drawn, depth_at, drawn_depth, seen
 from biopose_live.training.synthetic.dressed_parts import Solid
@@ -167,7 +168,7 @@ def test_affines_invert():
 
 def test_a_plain_camera_changes_nothing_but_the_tone():
     film, rng = Film(), np.random.default_rng(0)
-    plain = Look(0.0, (0.0, 0.0), np.ones(3), (0.0, 0.0), 1.0, 0.0, 1.0, None)
+    plain = Look(0.0, (0.0, 0.0), np.ones(3), (0.0, 0.0), 1.0, 0.0, 0.0, 1.0, None)
     level = rng.uniform(0.02, 0.6, (SIDE, SIDE, 3)).astype(np.float32)
     fore = np.zeros((2 * SIDE, 2 * SIDE, 4), np.float32)
     fore[:SIDE, :, :] = [0.3, 0.3, 0.3, 1.0]
@@ -215,3 +216,38 @@ def test_cameras_and_crops_hold_the_person():
     offsets = np.array([draw_crop(rng, keypoints).centre for _ in range(400)])
     sizes = np.array([draw_crop(rng, keypoints).size for _ in range(400)])
     assert offsets.std(axis=0) / np.median(sizes) == pytest.approx([CENTRE_SIGMA] * 2, rel=0.15)
+
+
+def test_a_meter_makes_a_dark_picture_as_bright_as_another():
+    film, rng = Film(), np.random.default_rng(0)
+    metered = Look(0.0, (0.0, 0.0), np.ones(3), (0.0, 0.0), 1.0, 0.0, 1.0, 1.0, None)
+    fore = np.zeros((2 * SIDE, 2 * SIDE, 4), np.float32)
+    levels = [np.full((SIDE, SIDE, 3), v, np.float32) for v in (0.03, 0.4)]
+    dark, bright = (film.develop(fore, v, SIDE, 1.5, metered, rng).mean() for v in levels)
+    assert dark == pytest.approx(bright, abs=1.0)
+
+
+def test_the_floor_of_a_photograph_takes_the_shadow():
+    # The camera looks level from 1.5 m at a box in the air above the floor; the lamp hangs right above.
+    box = solid("box", np.array([0.3, 0.2, 0.3]), np.zeros(3), np.array([0.0, 0.3, 4.0]), WHITE)
+    light = np.array([[0.0, -1.0, 0.0], [0.0, -1.0, 0.0], [1.0] * 3, [1.0] * 3, [0.5] * 3])
+    lamp = lamp_on(join([box]), box.vertices, light, True)
+    crop = Crop(np.array([320.0, 300.0]), 400.0, 0.3)
+    view = Pinhole(500.0, (320.0, 240.0), crop.affine, SIDE)
+    picture = np.ones((SIDE, SIDE, 3), np.float32)
+    shadow_on_floor(picture, view, lamp, np.array([0.0, -1.0, 0.0]), 1.5)
+    places = np.array([[0.0, 1.5, 4.0], [0.2, 1.5, 3.8], [0.5, 1.5, 4.0], [0.0, 1.5, 4.6], [0.0, -0.1, 4.0]])
+    pixels = crop.into(places[:, :2] / places[:, 2:] * 500.0 + [320.0, 240.0]).astype(int)
+    np.testing.assert_allclose(picture[pixels[:, 1], pixels[:, 0], 0], [0.5, 0.5, 1.0, 1.0, 1.0], atol=1e-5)
+
+
+def test_loose_cloth_hangs_as_far_from_the_skin_as_told():
+    made = solid("ball", np.full(3, 0.2), np.zeros(3), np.zeros(3), WHITE)
+    still, waves = made.vertices.copy(), np.zeros((2, 4), np.float32)
+    loosen(still, made.normals, 0.02, 0.005, waves, made.vertices)  # sin(0): no wave anywhere
+    inner = np.abs(still[:, 1]) < 0.15  # the poles' and the seam's normals lean
+    assert np.linalg.norm(made.vertices[inner], axis=1) == pytest.approx(0.22, abs=1e-3)
+    waves[:, 3] = np.pi / 2
+    folded = still.copy()
+    loosen(still, made.normals, 0.02, 0.005, waves, folded)
+    assert np.linalg.norm(folded[inner], axis=1) == pytest.approx(0.225, abs=1e-3)

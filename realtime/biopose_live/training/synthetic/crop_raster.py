@@ -16,6 +16,8 @@ import math
 import numba as nb
 import numpy as np
 
+from biopose_live.training.synthetic.crop_shadows import lit_share
+
 NEAR = 0.12  # m; triangles that reach nearer are dropped
 LEVELS = 5
 ALPHA_CUT = 128
@@ -299,17 +301,7 @@ def shade(
                 squared += h * h
             lit = 1.0
             if side > 0 and diffuse > 0.0:
-                sx = shadow_from[0, 0] * p[0] + shadow_from[0, 1] * p[1] + shadow_from[0, 2] * p[2] + shadow_from[0, 3]
-                sy = shadow_from[1, 0] * p[0] + shadow_from[1, 1] * p[1] + shadow_from[1, 2] * p[2] + shadow_from[1, 3]
-                sz = shadow_from[2, 0] * p[0] + shadow_from[2, 1] * p[1] + shadow_from[2, 2] * p[2] + shadow_from[2, 3]
-                x0, y0 = math.floor(sx - 0.5), math.floor(sy - 0.5)
-                if 0 <= x0 < side - 1 and 0 <= y0 < side - 1:
-                    fx, fy = sx - 0.5 - x0, sy - 0.5 - y0
-                    edge = sz + bias
-                    lit -= (1.0 - fx) * (1.0 - fy) * (1.0 if shadow[y0, x0] > edge else 0.0)
-                    lit -= fx * (1.0 - fy) * (1.0 if shadow[y0, x0 + 1] > edge else 0.0)
-                    lit -= (1.0 - fx) * fy * (1.0 if shadow[y0 + 1, x0] > edge else 0.0)
-                    lit -= fx * fy * (1.0 if shadow[y0 + 1, x0 + 1] > edge else 0.0)
+                lit = lit_share(p[0], p[1], p[2], shadow_from, shadow, bias)
             # How many texels of the full texture one pixel covers decides the level.
             uva = (uv[f, 1, 0] - uv[f, 0, 0]) * (uv[f, 2, 1] - uv[f, 0, 1])
             uva -= (uv[f, 2, 0] - uv[f, 0, 0]) * (uv[f, 1, 1] - uv[f, 0, 1])

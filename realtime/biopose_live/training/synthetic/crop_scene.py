@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from biopose_live.training.synthetic.crop_raster import draw, draw_depth, move, shade, to_screen
+from biopose_live.training.synthetic.crop_shadows import darken_floor
 from biopose_live.training.synthetic.dressed_parts import Materials, Solid
 from biopose_live.training.synthetic.texture_atlas import TextureAtlas
 
@@ -126,6 +127,20 @@ def lamp_on(group: Group, person: np.ndarray, light: np.ndarray, shadows: bool) 
     shadow = np.zeros((SHADOW_SIDE, SHADOW_SIDE), np.float32)
     draw_depth(np.ascontiguousarray(seen), group.faces, False, shadow)
     return Lamp(light, shadow_from, shadow)
+
+
+def shadow_on_floor(picture: np.ndarray, view: Pinhole, lamp: Lamp, up: np.ndarray, height: float) -> None:
+    """Darken picture [side, side, 3] (linear RGB) where a floor `height` m below the camera lies in the lamp's shadow;
+    up [3], camera frame."""
+    if not len(lamp.shadow):
+        return
+    _, _, direct, sky, _ = lamp.light
+    falls = float(direct.mean()) * max(float(lamp.light[0] @ up), 0.0)
+    share = falls / (falls + float(sky.mean()) + 1e-6)
+    linear = np.linalg.inv(view.affine[:, :2]) / view.focal
+    shift = -linear @ view.affine[:, 2] - np.array(view.centre) / view.focal
+    to_ray = np.concatenate([linear, shift[:, None]], axis=1)
+    darken_floor(picture, to_ray, np.ascontiguousarray(up), height, share, lamp.shadow_from, lamp.shadow)
 
 
 def paint(group: Group, view: Pinhole, lamp: Lamp, atlas: TextureAtlas, canvas: Canvas) -> np.ndarray:

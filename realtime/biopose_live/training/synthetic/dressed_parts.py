@@ -16,6 +16,7 @@ import numpy as np
 
 from biopose_live.errors import EXIT_MODEL, UserError
 from biopose_live.training.synthetic.base_mesh import BodyArrays
+from biopose_live.training.synthetic.cloth_folds import Looseness, draw_looseness, loosen
 from biopose_live.training.synthetic.crop_raster import add_normals, pose_part
 from biopose_live.training.synthetic.texture_atlas import TextureAtlas, eyes, generated
 from biopose_live.training.synthetic.wardrobe import Wardrobe, eye_uv
@@ -79,9 +80,10 @@ class Solid:
 
 @dataclass(frozen=True)
 class Look:
-    """What a person wears: parts and, for each, its material row; skin and eyes first."""
+    """What a person wears: parts and, for each, its material row (skin and eyes first) and how it hangs."""
 
     garments: tuple[str, ...]
+    hang: tuple[Looseness | None, ...]
     rows: list[MaterialRow]
 
 
@@ -176,7 +178,8 @@ class DressedParts:
                 pattern, scale = kinds[int(rng.integers(len(kinds)))], float(2.0 ** rng.integers(0, 4))
             shine = float(rng.uniform(0.0, 0.05)) if rng.random() < 0.8 else float(rng.uniform(0.05, 0.3))
             rows.append((part.texture, tint, pattern, scale, shine, True, part.texture if part.cut_out else -1))
-        return Look(tuple(names), rows)
+        hang = tuple(draw_looseness(rng) if name in self.clothes else None for name in names)
+        return Look(tuple(names), hang, rows)
 
     def person(self, look: Look, betas: np.ndarray, motions: np.ndarray) -> tuple[Solid, np.ndarray]:
         """The dressed person of shape betas [K] under joint motions [24, 3, 4] m, and the naked body's normals [P, 3]
@@ -194,6 +197,11 @@ class DressedParts:
             own = slice(int(sizes[i]), int(sizes[i + 1]))
             pose_part(part.template, part.directions, shape, part.bones, part.weights, moves, vertices[own])
             add_normals(vertices[own], part.faces, normals[own])
+            hang = look.hang[i - 1] if i else None
+            if hang is not None:
+                loosen(part.template, normals[own], hang.distance, hang.fold, hang.waves, vertices[own])
+                normals[own] = 0.0
+                add_normals(vertices[own], part.faces, normals[own])
             if i:
                 faces.append(part.faces + np.int32(sizes[i]))
                 uv.append(part.uv)

@@ -32,6 +32,7 @@ from biopose_live.training.synthetic.crop_scene import (
     lamp_on,
     on_screen,
     paint,
+    shadow_on_floor,
 )
 from biopose_live.training.synthetic.crop_views import draw_camera, draw_crop
 from biopose_live.training.synthetic.crop_visibility import Drawn, drawn_depth, seen, slack
@@ -42,6 +43,7 @@ from biopose_live.training.synthetic.texture_atlas import TextureAtlas
 
 SUPERSAMPLING = 2
 OTHER_PERSON_SHARE, SHADOW_SHARE, ROOM_SHARE = 0.3, 0.75, 0.4
+FLOOR_SHADOW_SHARE = 0.6  # of pictures without a room: photographs show a floor more often than not
 LEAST_SEEN = 0.25  # of the places; where others hide more, they are left out
 
 
@@ -172,7 +174,10 @@ class CropSampler:
             room = self.surroundings.room(rng, camera)
             paint(join(room), view, lamp, self.atlas, self._room_canvas)
             return np.ascontiguousarray(self._room_canvas.colour[:, :, :3])
-        return self.atlas.to_linear[self.photos.draw(rng, camera.size, view.affine, SIDE)]
+        back = self.atlas.to_linear[self.photos.draw(rng, camera.size, view.affine, SIDE)]
+        if rng.random() < FLOOR_SHADOW_SHARE:
+            shadow_on_floor(back, view, lamp, camera.up, float(camera.position[1]))
+        return back
 
     def _own_depth(self, main: Solid, view: Pinhole) -> tuple[Drawn, np.ndarray]:
         """The person's naked body on the screen, and its depth."""

@@ -18,12 +18,14 @@ import numpy as np
 TABLE = 1 << 15
 BRIGHTEST = 2.5  # linear value that the tone curve ends at
 NOISE_SIDE = 640
+METERED = 0.2  # mean linear level that exposure meters aim at
 
 
 @dataclass(frozen=True)
 class Look:
     """Blur sigma and motion (length px, angle rad) in pixels of the frame, gain [3], noise sigma (of 255) fine and
-    coarse, contrast, brightness, saturation, JPEG quality (None: none)."""
+    coarse, contrast, brightness (of 255), metering (the power of the exposure meter: 0 leaves a dark picture dark, 1
+    makes every picture as bright), saturation, JPEG quality (None: none)."""
 
     blur: float
     motion: tuple[float, float]
@@ -31,6 +33,7 @@ class Look:
     noise: tuple[float, float]
     contrast: float
     brightness: float
+    metering: float
     saturation: float
     quality: int | None
 
@@ -48,6 +51,7 @@ def draw_look(rng: np.random.Generator) -> Look:
         noise=(float(abs(rng.normal(0.0, 3.0))), float(abs(rng.normal(0.0, 1.5)))),
         contrast=float(rng.uniform(0.7, 1.25)),
         brightness=float(rng.normal(0.0, 10.0)),
+        metering=float(rng.uniform(0.3, 1.0)),
         saturation=0.0 if rng.random() < 0.03 else float(rng.uniform(0.55, 1.3)),
         quality=int(rng.integers(25, 96)) if rng.random() < 0.7 else None,
     )
@@ -78,7 +82,9 @@ class Film:
         picture = np.empty((n, n, 3), np.float32)
         y, x = rng.integers(0, NOISE_SIDE - n, 2)
         fine, coarse = (a[y : y + n, x : x + n] for a in (self._fine, self._coarse))
-        _expose(fore, back, look.gain, self._tone, TABLE / BRIGHTEST, picture)
+        level = float((fore[:, :, :3] + (1.0 - fore[:, :, 3:]) * back).mean())
+        gain = look.gain * (METERED / max(level, 0.02)) ** look.metering
+        _expose(fore, back, gain, self._tone, TABLE / BRIGHTEST, picture)
         if look.blur * per > 0.2:
             picture = cv2.GaussianBlur(picture, (0, 0), look.blur * per)
         out = np.empty((n, n, 3), np.uint8)
