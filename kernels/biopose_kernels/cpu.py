@@ -1,8 +1,5 @@
 """PyTorch's way to the CPU loops of `loops.py`: the formula of `reference.py`, fused, in numba.
 
-The softmax is PyTorch's, whose exponential is vectorised (numba's is not; measured: 0.02 ms against 0.06 ms at 12,288
-points).
-
 Computes in float64 for float64 values, else in float32; half types are widened first. Any strides; a channel axis that
 is not dense is copied.
 
@@ -29,10 +26,9 @@ def forward(value: Tensor, shapes: Shapes, reference_points: Tensor, offsets: Te
     kind = _working_type(value)
     flat, strides = _rows(value, kind)
     output = torch.empty((batch, offsets.shape[1], heads, depth), dtype=kind)
-    attention = logits.detach().to(kind).softmax(-1)
     loops.forward(
-        flat, strides, loops.level_table(shapes), _dense(reference_points, kind), _dense(offsets, kind),
-        _dense(attention, kind), output.numpy(),
+        flat, strides, loops.level_table(shapes), _dense(reference_points, kind), _dense(offsets.flatten(3), kind),
+        loops.softmax(_dense(logits, kind)), output.numpy(),
     )  # fmt: skip
     return output.flatten(2).to(value.dtype)
 
@@ -53,12 +49,11 @@ def backward(
     to_logits = torch.zeros(logits.shape, dtype=kind)
     if value.numel() and offsets.numel():
         flat, strides = _rows(value, kind)
-        attention = logits.detach().to(kind).softmax(-1)
         loops.backward(
             _dense(gradient.unflatten(-1, value.shape[2:]), kind), flat, strides, loops.level_table(shapes),
-            _dense(reference_points, kind), _dense(offsets, kind), _dense(attention, kind), to_offsets.numpy(),
-            to_logits.numpy(), np.empty(0, flat.dtype) if to_value is None else to_value.view(-1).numpy(),
-            value_gradient,
+            _dense(reference_points, kind), _dense(offsets.flatten(3), kind), loops.softmax(_dense(logits, kind)),
+            to_offsets.flatten(3, 4).numpy(), to_logits.numpy(),
+            np.empty(0, flat.dtype) if to_value is None else to_value.view(-1).numpy(), value_gradient,
         )  # fmt: skip
     return (
         None if to_value is None else to_value.to(value.dtype),

@@ -59,11 +59,12 @@ def attend(
     output = np.zeros((batch, queries, heads, depth), value.dtype)
     if value.size and sampling_offsets.size:
         flat, strides = _rows(value)
+        centres = np.ascontiguousarray(reference_points, value.dtype)
+        offsets = np.ascontiguousarray(sampling_offsets, value.dtype).reshape(batch, queries, heads, -1)
         weights = np.ascontiguousarray(attention, value.dtype)
-        loops.forward(
-            flat, strides, loops.level_table(shapes), np.ascontiguousarray(reference_points, value.dtype),
-            np.ascontiguousarray(sampling_offsets, value.dtype), loops.softmax(weights) if softmax else weights, output,
-        )  # fmt: skip
+        if softmax:
+            weights = loops.softmax(weights)
+        loops.forward(flat, strides, loops.level_table(shapes), centres, offsets, weights, output)
     return output.reshape(batch, queries, heads * depth)
 
 

@@ -152,3 +152,8 @@ def test_misfits_are_told_in_one_sentence(make_inputs, change, sentence):
     }
     with pytest.raises(ValueError, match=sentence):
         attend(**(arguments | change))
+
+
+def test_pyramids_too_large_for_32_bit_places_are_refused():
+    with pytest.raises(ValueError, match="at most 2147483647 tokens on a CPU"):
+        loops.level_table(((2**16, 2**15),))
