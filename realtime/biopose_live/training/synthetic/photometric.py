@@ -79,7 +79,7 @@ class Film:
             back = cv2.resize(back, (n, n), interpolation=cv2.INTER_AREA)
         per = n / (side * scale)  # pixels that are worked on per pixel of the frame
         fore = _streak(fore, look.motion[0] * per * scale_of_motion(scale), look.motion[1])
-        picture = np.empty((n, n, 3), np.float32)
+        picture: np.ndarray = np.empty((n, n, 3), np.float32)
         y, x = rng.integers(0, NOISE_SIDE - n, 2)
         fine, coarse = (a[y : y + n, x : x + n] for a in (self._fine, self._coarse))
         level = float((fore[:, :, :3] + (1.0 - fore[:, :, 3:]) * back).mean())
@@ -87,13 +87,13 @@ class Film:
         _expose(fore, back, gain, self._tone, TABLE / BRIGHTEST, picture)
         if look.blur * per > 0.2:
             picture = cv2.GaussianBlur(picture, (0, 0), look.blur * per)
-        out = np.empty((n, n, 3), np.uint8)
+        out: np.ndarray = np.empty((n, n, 3), np.uint8)
         _finish(
             picture, fine, coarse, look.noise[0], look.noise[1], look.contrast, look.brightness, look.saturation, out
         )
         if look.quality is not None:
             _, code = cv2.imencode(".jpg", out, [cv2.IMWRITE_JPEG_QUALITY, look.quality])
-            out = cv2.imdecode(code, cv2.IMREAD_COLOR)
+            out = np.asarray(cv2.imdecode(code, cv2.IMREAD_COLOR))
         return out if n == side else cv2.resize(out, (side, side), interpolation=cv2.INTER_LINEAR)
 
 

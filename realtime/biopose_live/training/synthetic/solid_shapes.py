@@ -57,7 +57,9 @@ def _shape(kind: str) -> Shape:
 
 
 def _box() -> Shape:
-    vertices, faces, uv = [], [], []
+    vertices: list[np.ndarray] = []
+    faces: list[np.ndarray] = []
+    uv: list[np.ndarray] = []
     square = np.array([[0.0, 0.0], [1.0, 0.0], [1.0, 1.0], [0.0, 1.0]])
     for axis in range(3):
         for sign in (-1.0, 1.0):

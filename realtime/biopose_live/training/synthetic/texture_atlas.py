@@ -8,6 +8,7 @@ Dimension letters: T textures, S side of the full size, L levels.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -64,7 +65,7 @@ def generated(atlas: TextureAtlas) -> list[int]:
     rng = np.random.default_rng(20)
     numbers = [atlas.add("white", lambda: np.ones((TEXTURE_SIZE, TEXTURE_SIZE, 4)))]
     for i in range(N_GENERATED):
-        numbers.append(atlas.add(f"pattern {i}", lambda kind=i: _pattern(rng, kind % 7)))
+        numbers.append(atlas.add(f"pattern {i}", partial(_pattern, rng, i % 7)))
     return numbers
 
 
@@ -75,7 +76,8 @@ def eyes(atlas: TextureAtlas) -> list[int]:
     out = []
     for i in range(N_EYES):
         colour = base * rng.uniform(0.4, 1.6) * rng.uniform(0.7, 1.5, 3)
-        out.append(atlas.add(f"eye {i}", lambda c=colour: eye_texture((float(c[0]), float(c[1]), float(c[2])))))
+        rgb = (float(colour[0]), float(colour[1]), float(colour[2]))
+        out.append(atlas.add(f"eye {i}", partial(eye_texture, rgb)))
     return out
 
 
