@@ -145,6 +145,7 @@ class LandmarkGraph:
         for old in used:
             tensor, data = schema.TensorT(), None if old in computed else self._data(old)
             tensor.shape, tensor.type = np.array(self._shapes[old], np.int32), graph.tensors[old].type
+            tensor.name = f"tensor{number[old]}".encode()  # some engines insist on one
             if data is not None:
                 tensor.buffer = len(buffers)
                 buffers.append(schema.BufferT())
