@@ -123,14 +123,14 @@ def test_an_empty_pose_set_is_refused(made_up_assets):
         CropSampler(made_up_assets, empty, read_body(EMBEDDED_BODY))
 
 
-def test_the_contact_sheet_is_small_and_marks_places(sampler):
+def test_the_contact_sheet_marks_places(sampler):
     sample = sampler.one(30)
     marked = contact_sheet.marked(sample, sampler.model)
     points = contact_sheet.places(sample, sampler.model)
     inside = np.flatnonzero(((points > 2) & (points < SIDE - 2)).all(axis=1) & sample.visible)
     column, row = points[inside[-1]].astype(int)
     assert tuple(marked[row, column]) == contact_sheet.JOINT
-    assert contact_sheet.sheet(sampler, 0, 2, 2).shape == (2 * SIDE, 2 * SIDE, 3)
+    assert contact_sheet.sheet(sampler, 0, 2, 1).shape == (3 * SIDE, 2 * SIDE, 3)
 
 
 def test_the_command_names_what_is_missing(tmp_path, capsys):

@@ -1,6 +1,7 @@
-"""One picture of many synthetic crops, for people to judge; some with their dense markers drawn, hidden ones hollow.
+"""One picture of many synthetic crops, for people to judge; the last ones with their dense markers drawn, hidden ones
+hollow.
 
-python -m biopose_live.training.synthetic.contact_sheet --assets DIR --motion poses.npz --out docs/people.jpg
+    python -m biopose_live.training.synthetic.contact_sheet --assets DIR --motion poses.npz --out docs/people.jpg
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from biopose_live.training.synthetic.choreography import read_pose_set
 from biopose_live.training.synthetic.demo_clip import EMBEDDED_BODY
 from biopose_live.training.synthetic.person_crops import CropSample, CropSampler
 
-COLUMNS, ROWS = 8, 6
+COLUMNS, ROWS = 8, 5
 LARGEST_BYTES = 600_000
 MARKER, JOINT = (255, 220, 0), (0, 230, 255)
 
@@ -43,17 +44,17 @@ def marked(sample: CropSample, body: BodyModel, scale: int = 1) -> np.ndarray:
             continue
         colour = MARKER if i < len(points) - 24 else JOINT
         at = (round(16 * (float(point[0]) - 0.5)), round(16 * (float(point[1]) - 0.5)))
-        cv2.circle(out, at, 16 * (1 + scale), colour, -1 if visible else 1, cv2.LINE_AA, 4)
+        cv2.circle(out, at, 16 * scale + 8, colour, -1 if visible else 1, cv2.LINE_AA, 4)
     return np.asarray(out, np.uint8)
 
 
 def sheet(sampler: CropSampler, first_seed: int = 0, columns: int = COLUMNS, rows: int = ROWS) -> np.ndarray:
-    """[rows SIDE, columns SIDE, 3] uint8; every third row has markers."""
-    lines = []
-    for row in range(rows):
-        samples = [sampler.one(first_seed + row * columns + i) for i in range(columns)]
-        lines.append(np.hstack([marked(s, sampler.model) if row % 3 == 1 else s.image for s in samples]))
-    return np.vstack(lines)
+    """[(rows + 2) SIDE, columns SIDE, 3] uint8: rows of plain crops, then crops twice as large with markers."""
+    lines = [
+        np.hstack([sampler.one(first_seed + row * columns + i).image for i in range(columns)]) for row in range(rows)
+    ]
+    large = [sampler.one(first_seed + rows * columns + i) for i in range(columns // 2)]
+    return np.vstack([*lines, np.hstack([marked(s, sampler.model, 2) for s in large])])
 
 
 def main(arguments: list[str] | None = None) -> int:
