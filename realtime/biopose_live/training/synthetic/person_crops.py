@@ -76,7 +76,7 @@ class _Pose:
 
 
 class CropSampler:
-    """Draws crops from an assets folder and a pose set. Keeps about 250 MB."""
+    """Draws crops from an assets folder and a pose set. A process holds about 0.8 GB, torch included."""
 
     def __init__(self, assets: Path, poses: PoseSet, body: BodyArrays) -> None:
         """Raises UserError when the folder lacks base.obj, skins, clothes, shoes or hair, or the pose set frames."""
