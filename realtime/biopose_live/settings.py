@@ -15,6 +15,7 @@ from biopose_live.errors import EXIT_USAGE, UserError
 Device = Literal["auto", "cpu", "cuda"]
 DetectorModel = Literal["lite", "full", "heavy"]
 Kinematics = Literal["auto", "neurik", "ik"]
+Switch = Literal["on", "off"]
 
 DEFAULT_FOV_DEG = 64.0  # along the longer image side: the middle of webcams (60-78) and phone video modes (58-70)
 HEIGHTS = (1.2, 2.3)  # m; the body is an adult's
@@ -27,12 +28,14 @@ def option(default: Any, text: str, group: str = "run") -> Any:
 
 @dataclass(slots=True)
 class Settings:
-    """One run. Exactly one source is set (`camera`, `video`, `url` or `demo`)."""
+    """One run. Exactly one source is set (`camera`, `video`, `url`, `demo` or `replay`)."""
 
     camera: str | None = option(None, "camera number or device path, e.g. 0 or /dev/video2", "source")
     video: Path | None = option(None, "video file", "source")
     url: str | None = option(None, "network stream: rtsp://… or http://…", "source")
     demo: bool = option(False, "the embedded demo clip", "source")
+    replay: Path | None = option(None, "a recorded folder, shown in the browser", "source")
+    loop: bool = option(False, "files: play again and again until Ctrl-C", "source")
     every_frame: bool = option(False, "files: process every frame, as fast as possible, nothing dropped", "source")
     duration: float | None = option(None, "stop after this many seconds of video", "source")
 
@@ -49,6 +52,7 @@ class Settings:
 
     detector: DetectorModel = option("full", "MediaPipe pose model", "models")
     refine_iterations: int = option(2, "2D-informed refinement steps per frame, exactly this many; 0 = off", "models")
+    image: Switch = option("off", "look at the picture beside the keypoints (the image network)", "models")
     kinematics: Kinematics = option(
         "auto",
         "how joint angles come from virtual markers: the NeurIK network or inverse kinematics "
@@ -61,6 +65,7 @@ class Settings:
 
     publish: str = option("tcp://127.0.0.1:5556", "ZeroMQ PUB address, or off", "output")
     record: Path | None = option(None, "folder to record into", "output")
+    record_video: bool = option(False, "recordings hold the video too, also those made in the viewer", "output")
     view: str = option(
         "127.0.0.1:8765",
         "where browsers may watch a live run (the next free port from there), https:// before it for TLS, or off",
@@ -71,17 +76,28 @@ class Settings:
 
     def validate(self) -> Settings:
         """-> self; raises UserError with the offending value and what is allowed."""
-        sources = [name for name in ("camera", "video", "url") if getattr(self, name) is not None]
+        sources = [name for name in ("camera", "video", "url", "replay") if getattr(self, name) is not None]
         sources += ["demo"] if self.demo else []
         if len(sources) != 1:
             found = "none was given" if not sources else " and ".join(f"--{s}" for s in sources) + " were given"
             raise UserError(
-                f"One source is needed, {found}: use one of --camera, --video, --url or --demo.", EXIT_USAGE
+                f"One source is needed, {found}: use one of --camera, --video, --url, --demo or --replay.", EXIT_USAGE
             )
         if self.every_frame and not (self.video or self.demo):
             raise UserError(
                 f"--every-frame works on files, the source is --{sources[0]}: drop one of the two.", EXIT_USAGE
             )
+        if self.loop and (self.every_frame or not (self.video or self.demo)):
+            raise UserError(
+                "--loop plays a file again and again in real time: use it with --video or --demo, without "
+                "--every-frame.",
+                EXIT_USAGE,
+            )
+        if self.replay is not None and (self.record is not None or self.view == "off"):
+            found = "--record" if self.record is not None else "--view off"
+            raise UserError(f"--replay shows a recording in the browser, {found} does not go with it.", EXIT_USAGE)
+        if self.record_video and self.record is None and (self.every_frame or self.view == "off"):
+            raise UserError("--record-video says what a recording holds: give a folder with --record, too.", EXIT_USAGE)
         if self.height is not None and 100.0 <= self.height <= 250.0:
             raise UserError(f"--height is in metres: for {self.height:g} cm give {self.height / 100.0:g}.", EXIT_USAGE)
         for name, low, high, unit in (

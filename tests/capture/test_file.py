@@ -83,6 +83,19 @@ def test_frames_nobody_took_are_dropped_and_counted(video: Make, clock: Any) -> 
         source.read(0)
 
 
+def test_a_loop_goes_on_where_the_file_has_ended(video: Make) -> None:
+    source = open_video_file(video(count=6, rate=60), every_frame=False, loop=True)
+    times = []
+    while len(times) < 15:  # two and a half rounds
+        if (frame := source.read(5.0)) is not None:
+            assert frame.index == len(times) + frame.dropped
+            times.append(frame.t_capture)
+    source.close()
+    steps = np.diff(times)
+    assert (steps > 0).all()
+    assert np.median(steps) == pytest.approx(NS / 60, rel=0.01)
+
+
 def test_closing_does_not_wait_for_a_frame_that_is_not_due(video: Make) -> None:
     path = video("slow.mkv", count=2, pts=[0, 9000], time_base=Fraction(1, 1000), codec="mjpeg", pix_fmt="yuvj420p")
     source = open_video_file(path, every_frame=False)

@@ -87,6 +87,10 @@ def test_help_and_version_end_well(option, capsys):
         (["--detector", "huge", "--demo"], ["--detector", "huge", "heavy"]),
         (["--camera"], ["--camera", "expected one argument"]),
         (["--height", "nan", "--demo"], ["--height"]),
+        (["--loop", "--camera", "0"], ["--loop", "--video or --demo"]),
+        (["--loop", "--demo", "--every-frame"], ["--loop"]),
+        (["--replay", "take", "--record", "out"], ["--replay", "--record"]),
+        (["--record-video", "--demo", "--view", "off"], ["--record-video", "--record"]),
     ],
 )
 def test_every_mistake_on_the_command_line_is_one_sentence(arguments, words):

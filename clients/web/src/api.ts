@@ -5,6 +5,14 @@ export class Refused extends Error {}
 /** The server's own sentence about why not. */
 export class ServerSays extends Error {}
 
+/** What the server says about the recording that it holds. */
+export interface ReplayInfo {
+  source: string;
+  /** Ticks of 90 kHz from the first pose to the first picture, and how long the video is. */
+  video: { offset: number; seconds: number } | null;
+  notes: string[];
+}
+
 export interface Status {
   /** The server's monotonic clock when it answered, ns; null when it does not tell. */
   t: number | null;
@@ -13,6 +21,15 @@ export interface Status {
   wallMs: number;
   /** The id of the recording in progress. */
   recording: string | null;
+  /** Set when a recording is shown instead of a run. */
+  replay: ReplayInfo | null;
+}
+
+interface StatusAnswer {
+  t?: unknown;
+  recording?: unknown;
+  source?: unknown;
+  replay?: Omit<ReplayInfo, "source"> | null;
 }
 
 export class Api {
@@ -27,12 +44,13 @@ export class Api {
     const began = performance.now();
     const answer = await this.request("GET", "/api/status");
     const arrived = performance.now(); // not later: reading the body may wait for a busy page
-    const content = (await answer.json()) as { t?: unknown; recording?: unknown } | null;
+    const content = (await answer.json()) as StatusAnswer | null;
     return {
       t: typeof content?.t === "number" ? content.t : null,
       roundTripMs: arrived - began,
       wallMs: performance.timeOrigin + arrived,
       recording: recordingId(content?.recording),
+      replay: content?.replay == null ? null : { ...content.replay, source: String(content.source ?? "") },
     };
   }
 
@@ -44,6 +62,11 @@ export class Api {
   /** -> the id to download. */
   async stopRecording(): Promise<string | null> {
     return recordingId(await (await this.request("POST", "/api/record/stop")).json());
+  }
+
+  /** -> what the server holds at `path`. */
+  async bytes(path: string): Promise<Uint8Array> {
+    return new Uint8Array(await (await this.request("GET", path)).arrayBuffer());
   }
 
   /** -> the recording as a zip file. */

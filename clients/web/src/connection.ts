@@ -3,7 +3,7 @@
  * goes away. Only a wrong token ends the attempts: it does not get right by trying.
  */
 
-import { type Api, Refused, ServerSays } from "./api";
+import { type Api, Refused, type ReplayInfo, ServerSays } from "./api";
 import { BackOff } from "./back_off";
 import type { Link, Receiver } from "./link";
 import { openSocket } from "./socket_link";
@@ -12,11 +12,14 @@ import { openWhep } from "./whep";
 export type State =
   | { name: "connecting" }
   | { name: "live"; link: "webrtc" | "websocket" }
+  | { name: "replay"; source: string }
   | { name: "lost"; everLive: boolean; reason: string | null }
   | { name: "refused"; everLive: boolean };
 
 export interface Listener extends Receiver {
   state(state: State): void;
+  /** The server shows a recording. Raises what the server or the network says. */
+  replay(info: ReplayInfo): Promise<void>;
 }
 
 const SILENCE_MS = 6000; // health comes each second: this long without anything, and the server is gone
@@ -74,7 +77,14 @@ export class Connection {
     };
     try {
       // Says whether the server is there and the token right, in one small answer.
-      await this.api.status();
+      const { replay } = await this.api.status();
+      if (replay !== null) {
+        await this.listener.replay(replay);
+        this.everLive = true;
+        this.backOff.reset();
+        this.listener.state({ name: "replay", source: replay.source });
+        return;
+      }
       const link = await this.open(receiver);
       if (mine !== this.attempt) return link.close();
       this.link = link;
@@ -105,6 +115,11 @@ export class Connection {
       }
     }
     return openSocket(this.api, receiver);
+  }
+
+  /** What `replay` began has ended: the server has gone. */
+  replayLost(): void {
+    this.lose();
   }
 
   private lose(reason: string | null = null): void {

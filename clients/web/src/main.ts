@@ -6,7 +6,7 @@
 
 import { type Aligned, PoseBuffer, rtpTimestamp } from "./alignment";
 import { AnglePanel } from "./angle_panel";
-import { Api } from "./api";
+import { Api, type ReplayInfo } from "./api";
 import { BodyView, type Standpoint } from "./body_view";
 import { Connection, type State } from "./connection";
 import { HeldPicture } from "./held_picture";
@@ -14,6 +14,7 @@ import { element, toggle } from "./page";
 import { People } from "./people";
 import { PerformancePanel } from "./performance_panel";
 import { PictureView } from "./picture_view";
+import { Replay } from "./replay";
 import { RecordingButton } from "./recording_button";
 import type { Meta, Pose } from "./schema";
 import { takeScreenshot } from "./screenshot";
@@ -36,9 +37,12 @@ const angles = new AnglePanel();
 const performancePanel = new PerformancePanel();
 const people = new People(choose);
 const connection = new Connection(
-  api, element("video", HTMLVideoElement), { message, picture: showVideo, ended, state },
+  api, element("video", HTMLVideoElement), { message, picture: showVideo, ended, state, replay: startReplay },
   address.get("transport") !== "websocket",
 );
+const replay = new Replay(api, element("video", HTMLVideoElement), {
+  meta: message, show: showRecorded, past, lost: () => connection.replayLost(),
+});
 const status = new StatusLine(() => connection.retryNow());
 const recording = new RecordingButton(api, (text) => status.say(text));
 let session = "";
@@ -65,6 +69,7 @@ function state(now: State): void {
   recording.enabled = now.name === "live";
   if (now.name === "live") void ask();
   if (now.name === "connecting") complained = false;
+  if (now.name === "replay") for (const note of notes) status.say(note);
 }
 
 async function ask(): Promise<void> {
@@ -146,10 +151,39 @@ function shown(aligned: Aligned | null, rtp: number | null): void {
   if (aligned === null) return;
   if (aligned.exact) performancePanel.picture(aligned.pose.t_capture);
   body?.show(aligned.pose);
-  const person = aligned.pose.people.find((one) => one.id === people.current);
+  sayWhetherSettled(aligned.pose);
+}
+
+function sayWhetherSettled(pose: Pose): void {
+  const person = pose.people.find((one) => one.id === people.current);
   const settling = element("settling", HTMLElement);
   settling.hidden = person === undefined || person.settled !== false;
   if (!settling.hidden) settling.textContent = `Measuring bones · ${Math.round((person?.calibrated ?? 0) * 100)} %`;
+}
+
+let notes: string[] = [];
+
+async function startReplay(info: ReplayInfo): Promise<void> {
+  notes = info.notes.length > 0 ? [info.notes.join(" ")] : [];
+  await replay.start(info);
+}
+
+/** A moment of a recording. */
+function showRecorded(pose: Pose | null, source: HTMLVideoElement | VideoFrame | null): void {
+  status.picture();
+  element("no-video", HTMLElement).hidden = source !== null;
+  if (source !== null) picture.show(source, pose === null ? null : { pose, exact: true });
+  else if (pose !== null) picture.showAlone(pose);
+  if (pose === null) return;
+  people.add(pose);
+  newestT = Number(pose.t_capture) / 1e9;
+  body?.show(pose);
+  sayWhetherSettled(pose);
+}
+
+function past(earlier: Pose[]): void {
+  people.rewind();
+  for (const pose of earlier) people.add(pose);
 }
 
 function showVideo(source: HTMLVideoElement | VideoFrame, rtp: number | null): void {
@@ -206,7 +240,7 @@ function drawPlots(): void {
   if (now - lastPlot < PLOT_MS) return;
   lastPlot = now;
   // Between two poses the plots move on with the clock, but not when the server is silent.
-  angles.draw(people.history, newestT + Math.min(now - newestAt, 250) / 1000);
+  angles.draw(people.history, newestT + (replay.open ? 0 : Math.min(now - newestAt, 250) / 1000));
 }
 
 function legend(byConfidence: boolean): void {

@@ -43,6 +43,11 @@ export class People {
     this.offer();
   }
 
+  /** Forgets what was seen, not who was chosen: the recording was wound to another place. */
+  rewind(): void {
+    this.known.clear();
+  }
+
   add(pose: Pose): void {
     if (this.coordinates === 0) return;
     const t = Number(pose.t_capture) / 1e9;

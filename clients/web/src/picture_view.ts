@@ -6,7 +6,7 @@
  */
 
 import type { Aligned } from "./alignment";
-import type { Meta, Person } from "./schema";
+import type { Meta, Person, Pose } from "./schema";
 import { confidenceColour, confidences, project, SIDE_COLOURS, type Skeleton, skeletonOf } from "./skeleton";
 
 export interface Layers {
@@ -20,6 +20,7 @@ type Source = HTMLVideoElement | VideoFrame | ImageBitmap;
 
 const SURELY_SEEN = 0.5; // keypoint score
 const RIM = "rgba(8, 12, 18, 0.85)";
+const NO_PICTURE = "#141b24";
 export const KEYPOINT_COLOUR = "#5cffc4";
 
 export class PictureView {
@@ -55,6 +56,21 @@ export class PictureView {
     this.picture.getContext("2d", { alpha: false })?.drawImage(source, 0, 0);
     this.hasPicture = true;
     this.aligned = aligned;
+    this.draw();
+  }
+
+  /** Shows a pose without its picture. */
+  showAlone(pose: Pose): void {
+    const [width, height] = [pose.image[0] || 640, pose.image[1] || 480];
+    this.picture.width = width; // which also empties it
+    this.picture.height = height;
+    const g = this.picture.getContext("2d", { alpha: false });
+    if (g !== null) {
+      g.fillStyle = NO_PICTURE;
+      g.fillRect(0, 0, width, height);
+    }
+    this.hasPicture = true;
+    this.aligned = { pose, exact: true };
     this.draw();
   }
 

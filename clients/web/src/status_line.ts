@@ -28,7 +28,7 @@ export class StatusLine {
 
   state(state: State): void {
     this.line.dataset.state = state.name;
-    this.live = state.name === "live";
+    this.live = state.name === "live" || state.name === "replay";
     this.notice.hidden = true; // what was said was about another moment
     switch (state.name) {
       case "connecting":
@@ -41,6 +41,9 @@ export class StatusLine {
             "This network lets no direct video (WebRTC) through. Pictures come one by one over a WebSocket instead: " +
               "a little later and coarser, with the same skeleton and angles.",
           );
+        break;
+      case "replay":
+        this.show(`Recording ${state.source}`, "Opening the recording…", "");
         break;
       case "lost":
         this.show(

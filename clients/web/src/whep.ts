@@ -110,7 +110,8 @@ interface DatedFrame extends VideoFrame {
   metadata?(): { rtpTimestamp?: number };
 }
 
-function copied(video: HTMLVideoElement): DatedFrame | null {
+/** -> a copy of the picture that the element shows, null when there is none or this browser makes none. */
+export function copied(video: HTMLVideoElement): DatedFrame | null {
   if (typeof VideoFrame === "undefined") return null;
   try {
     return new VideoFrame(video);

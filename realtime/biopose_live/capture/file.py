@@ -36,13 +36,21 @@ SHORTFALL_S = 0.5  # a file that ends this much before its own duration broke of
 
 
 def open_video_file(
-    path: Path, *, every_frame: bool, clock: Clock = time.monotonic_ns, sleep: Sleep | None = None
+    path: Path,
+    *,
+    every_frame: bool,
+    loop: bool = False,
+    clock: Clock = time.monotonic_ns,
+    sleep: Sleep | None = None,
 ) -> Source:
-    """-> source of the frames of `path`; raises UserError when it is not a readable video."""
+    """-> source of the frames of `path`; raises UserError when it is not a readable video.
+
+    `loop`: without an end, at real time."""
     container, stream = open_container(path)
     if every_frame:
         return EveryFrame(str(path), container, stream, clock=clock)
-    return Paced(str(path), container, stream, clock=clock, sleep=sleep)
+    again = (lambda: open_container(path)) if loop else None
+    return Paced(str(path), container, stream, again, clock=clock, sleep=sleep)
 
 
 def open_container(path: Path) -> tuple[Any, Any]:
@@ -161,29 +169,47 @@ class Paced:
     """Real time: a thread decodes, waits until each frame is due and keeps the newest."""
 
     def __init__(
-        self, name: str, container: Any, stream: Any, *, clock: Clock = time.monotonic_ns, sleep: Sleep | None = None
+        self,
+        name: str,
+        container: Any,
+        stream: Any,
+        again: Callable[[], tuple[Any, Any]] | None = None,
+        *,
+        clock: Clock = time.monotonic_ns,
+        sleep: Sleep | None = None,
     ) -> None:
+        """`again` opens the file anew whenever it has ended."""
         self._stop = threading.Event()
         self._clock = clock
         self._sleep: Sleep = sleep or self._stop.wait
         self._newest = NewestFrame()
-        self._frames = FileFrames(name, container, stream, "SLICE", self._stop.is_set)
+        self._name, self._container, self._stream, self._again = name, container, stream, again
         self._thread = threading.Thread(target=self._run, name="capture-decode", daemon=True)
         self._thread.start()
 
     def _run(self) -> None:
         try:
-            t_start: int | None = None
-            for since_start, picture in self._frames:
-                if t_start is None:
-                    t_start = self._clock()
-                self._wait_until(t_start + since_start)
-                if self._stop.is_set():
-                    break
-                self._newest.put(picture, t_start + since_start)
+            end = self._play(None)
+            while self._again is not None and not self._stop.is_set():
+                self._container, self._stream = self._again()
+                end = self._play(end)
             self._newest.finish(EndOfStream())
         except BaseException as error:  # whatever it is, the caller of `read` must see it
             self._newest.finish(error)
+
+    def _play(self, t_start: int | None) -> int:
+        """Plays the file from `t_start` (ns) or from when its first frame is decoded; -> when it ends."""
+        due = 0
+        interval = frame_interval_ns(self._stream)
+        for since_start, picture in FileFrames(self._name, self._container, self._stream, "SLICE", self._stop.is_set):
+            if t_start is None:
+                t_start = self._clock()
+            due = t_start + since_start
+            self._wait_until(due)
+            if self._stop.is_set():
+                break
+            self._newest.put(picture, due)
+        return due + interval
 
     def _wait_until(self, due: int) -> None:
         while not self._stop.is_set() and (remaining := due - self._clock()) > 0:

@@ -23,9 +23,13 @@ def open_source(
     Raises UserError for what can be told at once (files); a camera or a stream that cannot be opened says so in `read`.
     """
     if settings.demo:
-        return open_video_file(demo_clip(), every_frame=settings.every_frame, clock=clock, sleep=sleep)
+        return open_video_file(
+            demo_clip(), every_frame=settings.every_frame, loop=settings.loop, clock=clock, sleep=sleep
+        )
     if settings.video is not None:
-        return open_video_file(settings.video, every_frame=settings.every_frame, clock=clock, sleep=sleep)
+        return open_video_file(
+            settings.video, every_frame=settings.every_frame, loop=settings.loop, clock=clock, sleep=sleep
+        )
     if settings.url is not None:
         if settings.url.startswith(PREFIX):
             return open_lavfi(settings.url, every_frame=settings.every_frame, clock=clock, sleep=sleep)

@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from biopose_live.pipeline.metrics import Summary
-    from biopose_live.sinks.viewer.access import ViewAccess, ViewAddress
 
 EXPORT = "export"
 
@@ -74,6 +73,11 @@ def run(settings: Settings) -> int:
 
         read_person_file(settings.calibration)  # likewise
     console = Console(highlight=False)
+    if settings.replay is not None:
+        from biopose_live.cli.replay import run_replay
+
+        assert watched is not None  # or `validate` would have said so
+        return run_replay(console, settings, watched)
     # A file that cannot be read is known at once, before five processes start for it.
     frames = frames_of(settings) if settings.demo or settings.video is not None else None
     if settings.every_frame:
@@ -82,49 +86,16 @@ def run(settings: Settings) -> int:
         with running_status(console, settings, frames) as status:
             summary = run_inline(settings, on_progress=status.show)
     else:
+        from biopose_live.cli.viewer import open_viewer, plays_on
         from biopose_live.pipeline.live import run_live
 
+        settings.loop = settings.loop or plays_on(settings)
         view = None if watched is None else open_viewer(console, settings, watched)
+        if settings.loop:
+            console.print("It plays again and again: Ctrl-C ends it.")
         with running_status(console, settings) as status:
             summary = run_live(settings, on_health=status.show, view=view)
     return conclude(console, settings, summary)
-
-
-def open_viewer(console: Console, settings: Settings, address: ViewAddress) -> ViewAccess:
-    """Finds the viewer a port, says where it is and opens it in a browser; -> who may watch.  Raises UserError."""
-    import msgspec
-
-    from biopose_live.cli.browser import has_display, open_when_ready, qr_code
-    from biopose_live.sinks.viewer.access import names_of_this_machine, reserve
-
-    access = reserve(address.host, address.port)
-    if address.tls:
-        from biopose_live.sinks.viewer.certificate import fingerprint, self_made, state_folder
-
-        file = self_made(state_folder(), names_of_this_machine())
-        access = msgspec.structs.replace(access, certificate=str(file))
-        console.print(
-            f"The certificate is self-made, so that browsers warn once; its SHA-256 is {fingerprint(file)}.",
-            soft_wrap=True,
-            markup=False,
-        )
-    console.print(f"Viewer: {access.url}", soft_wrap=True, markup=False)
-    elsewhere = access.url_elsewhere
-    if elsewhere is not None:
-        console.print(f"On another device: {elsewhere}", soft_wrap=True, markup=False)
-        if console.is_terminal:
-            console.print(qr_code(elsewhere), soft_wrap=True, markup=False)
-    if not access.loopback:
-        secrecy = "; the pictures are encrypted, the page and the address are not (https:// before it changes that)"
-        console.print(
-            f"Anybody who knows this address and can reach this machine can watch{'' if address.tls else secrecy}. Use "
-            f"--view 127.0.0.1:PORT to keep it on this machine.",
-            soft_wrap=True,
-            markup=False,
-        )
-    if not settings.headless and has_display():
-        open_when_ready(access)
-    return access
 
 
 def conclude(console: Console, settings: Settings, summary: Summary) -> int:

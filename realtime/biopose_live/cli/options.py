@@ -50,7 +50,7 @@ _SHORT = {
     "publish": "-p",
     "record": "-o",
 }
-_ONE_OF = (("camera", "video", "url", "demo"), ("fov", "intrinsics"))
+_ONE_OF = (("camera", "video", "url", "demo", "replay"), ("fov", "intrinsics"))
 _METAVAR = {float: "X", int: "N", Path: "PATH", str: "TEXT"}
 _TYPE_NAMES = {bool: "true or false", int: "a whole number", float: "a number", Path: "a path in quotes"}
 _TYPE_NAMES[str] = "text in quotes"

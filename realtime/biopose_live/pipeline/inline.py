@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import time
 from collections.abc import Callable
@@ -52,7 +53,7 @@ class _InlineRun:
                     stage = load(self._table.factory(name))(self._settings, self._frames)
                     stack.callback(stage.close)
                     stages.append((name, stage))
-                sinks = load(self._table.sinks)(self._settings, self._session)
+                sinks = self._sinks()
                 reason, exit_code = self._loop(stages, sinks, interruption)
             except UserError as error:
                 reason, exit_code = str(error), error.exit_code
@@ -63,6 +64,12 @@ class _InlineRun:
                     sinks.close(summary)
                     summary.problems = self._problems(sinks)
         return summary
+
+    def _sinks(self) -> Sinks:
+        factory: Callable[..., Sinks] = load(self._table.sinks)
+        if self._settings.record_video and "frames" in inspect.signature(factory).parameters:
+            return factory(self._settings, self._session, frames=self._frames)
+        return factory(self._settings, self._session)
 
     def _loop(self, stages: list[tuple[str, Stage]], sinks: Sinks, interruption: Interruption) -> tuple[str, int]:
         while (ending := interruption()) is None:

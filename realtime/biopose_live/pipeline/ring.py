@@ -198,6 +198,13 @@ class LocalFrames:
         self._frames.append((frame, pixels.copy()))
         return frame
 
+    def find(self, seq: int, t_capture: int) -> FrameRef | None:
+        """-> the descriptor of the frame with this number and time, None when it has been overwritten since."""
+        for kept, _ in self._frames:
+            if (kept.seq, kept.t_capture) == (seq, t_capture):
+                return kept
+        return None
+
     def pixels(self, frame: FrameRef) -> NDArray[np.uint8] | None:
         """-> (height, width, 3) RGB copy, or None when the slot has been overwritten since."""
         for kept, pixels in self._frames:

@@ -74,7 +74,8 @@ class Worker:
 
     def _build_sinks(self, factory: Callable[..., Sinks]) -> Sinks:
         view = self._assignment.view
-        if view is not None and "view" in inspect.signature(factory).parameters:
+        pictures = view is not None or self._settings.record_video
+        if pictures and "frames" in inspect.signature(factory).parameters:
             return factory(self._settings, self._assignment.session, frames=self._ring, view=view)
         return factory(self._settings, self._assignment.session)
 

@@ -17,7 +17,8 @@ META_FILE = "meta.json"
 FRAMES_FILE = "frames.msgpack"
 SESSION_FILE = "session.json"
 
-_decoder = msgspec.msgpack.Decoder(schema.Pose)
+decoder = msgspec.msgpack.Decoder(schema.Pose)
+UNDECODABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)  # what it raises
 
 
 class Recording:
@@ -40,7 +41,7 @@ class Recording:
         try:
             self.settings: dict[str, Any] = msgspec.json.decode(raw, type=_SettingsOnly).settings
             self.meta = msgspec.json.decode(raw, type=schema.Meta)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        except UNDECODABLE as error:
             raise UserError(
                 f"{self.folder / META_FILE} does not describe a recording ({error}).", EXIT_SOURCE
             ) from error
@@ -59,13 +60,13 @@ class Recording:
         try:
             with path.open("rb") as stream:
                 for message in split(stream):
-                    yield _decoder.decode(message)
+                    yield decoder.decode(message)
                     read += len(message)
                     count += 1
                 size = stream.tell()
         except OSError as error:
             raise UserError(f"{path} cannot be read ({error.strerror}).", EXIT_SOURCE) from error
-        except (NotMessagePack, msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        except (NotMessagePack, *UNDECODABLE) as error:
             self.damage = f"{path.name} makes no sense after {count} frames ({read} bytes): {error}"
             return
         if size > read:

@@ -22,7 +22,9 @@ from biopose_live.stages import FrameFinder
 
 if TYPE_CHECKING:
     from biopose_live.pipeline.metrics import Summary
+    from biopose_live.sinks.film import Film
     from biopose_live.sinks.record import Recorder
+    from biopose_live.sinks.viewer.pictures import Pictures
     from biopose_live.sinks.viewer.viewer import Viewer
 
 log = logging.getLogger(__name__)
@@ -48,20 +50,33 @@ class SinkSet:
         self._publisher = None if address is None else Publisher(address, meta)
         self._recorder: Recorder | None = None
         self._viewer: Viewer | None = None
+        self._pictures: Pictures | None = None
+        self._film: Film | None = None
+        if frames is not None and (view is not None or settings.record_video):
+            # Imported here: what neither shows nor films needs no encoder.
+            from biopose_live.sinks.viewer.pictures import Pictures
+
+            self._pictures = Pictures(frames, settings.every_frame)
         try:
             if settings.record is not None:
                 # Imported here: it poses the skeleton and needs numba, 0.2 s that publishing alone does not pay.
                 from biopose_live.sinks.record import Recorder
 
                 self._recorder = Recorder(settings.record, meta, settings_to_map(settings))
+                if self._pictures is not None and settings.record_video:
+                    from biopose_live.sinks.film import next_video
+
+                    self._film = self._pictures.film(next_video(settings.record))
         except BaseException:
+            if self._pictures is not None:
+                self._pictures.close()
             if self._publisher is not None:
                 self._publisher.close()
             raise
-        if view is not None and frames is not None:
+        if view is not None and self._pictures is not None:
             from biopose_live.sinks.viewer.viewer import Viewer
 
-            self._viewer = Viewer(view, frames, meta, settings_to_map(settings), source_name(settings))
+            self._viewer = Viewer(view, self._pictures, meta, settings_to_map(settings), source_name(settings))
         self.idle()
 
     @property
@@ -72,7 +87,7 @@ class SinkSet:
     @property
     def problems(self) -> Sequence[str]:
         """One sentence for each output that had to be given up."""
-        outputs = (self._recorder, self._viewer)
+        outputs = (self._recorder, self._viewer, self._pictures, self._film)
         return [output.problem for output in outputs if output is not None and output.problem is not None]
 
     def write(self, pose: schema.Pose) -> None:
@@ -87,6 +102,8 @@ class SinkSet:
             self._recorder.write(pose, packed[len(schema.TOPIC_POSE) :])
         if self._viewer is not None:
             self._viewer.write(pose, packed)
+        if self._pictures is not None:
+            self._pictures.show(pose.seq, pose.t_capture)
 
     def health(self, health: schema.Health) -> None:
         """Hands on the pipeline's state."""
@@ -111,10 +128,14 @@ class SinkSet:
                 self._frames,
             )
         try:
+            if self._pictures is not None and self._film is not None:
+                self._pictures.end_film(self._film)
             if self._recorder is not None:
                 self._recorder.close(summary)
             if self._viewer is not None:
                 self._viewer.close()
+            if self._pictures is not None:
+                self._pictures.close()
         finally:
             if self._publisher is not None:
                 self._publisher.close()

@@ -15,6 +15,7 @@ from biopose_live.pipeline.control import settings_to_map
 from biopose_live.pipeline.ring import FrameRing
 from biopose_live.settings import Settings
 from biopose_live.sinks.viewer.access import ViewAccess
+from biopose_live.sinks.viewer.pictures import Pictures
 from biopose_live.sinks.viewer.viewer import Viewer
 
 WIDTH, HEIGHT, RATE = 160, 120, 30.0
@@ -24,13 +25,17 @@ _numbers = count()
 class Show:
     """A run at 30 frames/s: pictures in a ring, poses into the viewer."""
 
-    def __init__(self, access: ViewAccess, meta: schema.Meta, make_pose: Callable[..., schema.Pose]) -> None:
+    def __init__(
+        self, access: ViewAccess, meta: schema.Meta, make_pose: Callable[..., schema.Pose], record_video: bool = False
+    ) -> None:
         self.access = access
         self.meta = meta
         self.captured: set[int] = set()  # capture times, ns
         self.longest_write = 0.0  # s that `write` took at worst
         self.ring = FrameRing.create(f"viewertest_{os.getpid()}_{next(_numbers)}", capacity=WIDTH * HEIGHT * 3)
-        self.viewer = Viewer(access, self.ring, meta, settings_to_map(Settings(demo=True)), "demo clip")
+        self.pictures = Pictures(self.ring)
+        settings = settings_to_map(Settings(demo=True, record_video=record_video))
+        self.viewer = Viewer(access, self.pictures, meta, settings, "demo clip")
         self._make_pose = make_pose
         self._finished = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
@@ -49,6 +54,7 @@ class Show:
             self.captured.add(t)
             before = time.monotonic()
             self.viewer.write(pose, schema.pack(pose))
+            self.pictures.show(seq, t)
             self.longest_write = max(self.longest_write, time.monotonic() - before)
 
     @property
@@ -63,4 +69,5 @@ class Show:
         self._finished.set()
         self._thread.join()
         self.viewer.close()
+        self.pictures.close()
         self.ring.close()

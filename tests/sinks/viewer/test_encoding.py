@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import io
+import logging
 
 import av
 import numpy as np
+import pytest
 from aiortc.codecs.h264 import h264_depayload
 from hypothesis import given
 from hypothesis import strategies as st
 
+from biopose_live.sinks.viewer import encoding
 from biopose_live.sinks.viewer.encoding import JpegEncoder, VideoEncoder, fitted, rtp_timestamp
 
 FRAME_NS = 33_333_333
@@ -92,3 +95,25 @@ def test_jpeg_is_read_by_ffmpeg() -> None:
         with av.open(io.BytesIO(data), format="mjpeg") as container:
             (shown,) = container.decode(video=0)
         assert np.abs(shown.to_ndarray(format="rgb24") - picture(n).astype(float)).mean() < 6.0
+
+
+def test_hardware_that_is_not_there_is_tried_once_and_said_once(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    tried = []
+    whole = encoding._context
+
+    def absent(name: str, width: int, height: int) -> object:
+        tried.append(name)
+        if name == "h264_nvenc":
+            raise av.error.FFmpegError(1, "no driver")
+        return whole(name, width, height)
+
+    monkeypatch.setattr(encoding, "_unusable", set())
+    monkeypatch.setattr(encoding, "_context", absent)
+    with caplog.at_level(logging.INFO):
+        for size in (160, 320):
+            assert encoding._open_encoder(size, 120).name == "libx264"
+    assert tried == ["h264_nvenc", "libx264", "libx264"]
+    (said,) = [record.getMessage() for record in caplog.records]
+    assert "no driver" in said

@@ -16,7 +16,7 @@ from watching import Watcher
 
 from biopose_client import schema
 from biopose_live.sinks.recording import Recording
-from biopose_live.sinks.viewer import peer, recordings, server
+from biopose_live.sinks.viewer import page_server, peer, recordings, server
 from biopose_live.sinks.viewer.recordings import RecordingDesk
 
 
@@ -29,7 +29,7 @@ async def ends(reader: asyncio.StreamReader) -> bytes:
 
 
 def test_a_connection_that_asks_for_nothing_is_closed(show: Show, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(server, "FIRST_REQUEST_S", 0.2)
+    monkeypatch.setattr(page_server, "FIRST_REQUEST_S", 0.2)
 
     async def run() -> None:
         for said in (b"", b"GET / HTTP/1.1\r\nHost: "):
@@ -58,7 +58,7 @@ def test_a_body_that_does_not_come_is_not_waited_for(show: Show, monkeypatch: py
 
 
 def test_connections_beyond_the_cap_are_closed_at_once(show: Show, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(server, "MOST_CONNECTIONS", 5)
+    monkeypatch.setattr(page_server, "MOST_CONNECTIONS", 5)
 
     async def run() -> None:
         held = [await asyncio.open_connection(show.access.host, show.access.port) for _ in range(5)]

@@ -11,14 +11,18 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import aiohttp
+import av
 import psutil
 import pytest
 from shown_run import HEIGHT, WIDTH, Show
 from watching import SDP, Watcher, until
 
 from biopose_client import schema
+from biopose_live.sinks.frame_index import FrameIndex
+from biopose_live.sinks.recorded_video import playable_video
 from biopose_live.sinks.recording import Recording
-from biopose_live.sinks.viewer.encoding import rtp_timestamp
+from biopose_live.sinks.viewer.access import reserve
+from biopose_live.sinks.viewer.encoding import rtp_timestamp, ticks
 
 
 def with_web(test: Callable[[aiohttp.ClientSession], Awaitable[None]]) -> None:
@@ -263,6 +267,49 @@ def test_a_recording_is_made_and_read_back(show: Show, tmp_path: Path) -> None:
             assert response.status == 404
 
     with_web(test)
+
+
+def test_recordings_hold_the_very_pictures_that_viewers_see(
+    meta: schema.Meta, make_pose: Callable[..., schema.Pose], free_port: int, tmp_path: Path
+) -> None:
+    show = Show(reserve("127.0.0.1", free_port), meta, make_pose, record_video=True)
+    try:
+
+        async def test(web: aiohttp.ClientSession) -> None:
+            await until(lambda: show.viewer._ready is not None)
+            watcher = Watcher(show.base, show.bearer)
+            await watcher.connect(web)
+            await until(lambda: len(watcher.pictures) > 5)
+            for take in ("watched", "alone"):  # and when nobody watches
+                async with web.post(f"{show.base}/api/record/start", headers=show.bearer) as response:
+                    assert response.status == 200
+                seen = len(watcher.pictures)
+                await until(lambda: show.viewer._recordings.frames >= 30)
+                if take == "watched":
+                    await until(lambda seen=seen: len(watcher.pictures) > seen + 20)
+                async with web.post(f"{show.base}/api/record/stop", headers=show.bearer) as response:
+                    stopped = await response.json()
+                async with web.get(show.base + stopped["url"], headers=show.bearer) as response:
+                    zipfile.ZipFile(io.BytesIO(await response.read())).extractall(tmp_path / take)
+                if take == "watched":
+                    stamps = set(watcher.stamps)
+                    await watcher.close()
+            assert stopped["problem"] is None
+            for take in ("watched", "alone"):
+                index = FrameIndex(tmp_path / take)
+                video, notes = playable_video(tmp_path / take, tmp_path / f"{take}.mp4")
+                assert video is not None
+                assert notes == []
+                assert video.pictures >= len(index) - 5
+                with av.open(str(video.path)) as container:
+                    times = {ticks(video.t_first) + int(f.pts) for f in container.decode(container.streams.video[0])}
+                assert times <= {ticks(t) for t in show.captured}
+                if take == "watched":
+                    assert len({t % 2**32 for t in times} & stamps) >= 0.8 * len(times)
+
+        with_web(test)
+    finally:
+        show.close()
 
 
 def test_paths_do_not_lead_out_of_the_page(show: Show) -> None:

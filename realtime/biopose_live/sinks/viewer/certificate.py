@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import ssl
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -52,6 +53,15 @@ def fingerprint(path: Path) -> str:
     """-> SHA-256 of the certificate, as browsers show it."""
     digest = x509.load_pem_x509_certificate(path.read_bytes()).fingerprint(hashes.SHA256()).hex().upper()
     return ":".join(digest[i : i + 2] for i in range(0, len(digest), 2))
+
+
+def tls_context(certificate: str | None) -> ssl.SSLContext | None:
+    """-> how a server speaks TLS with this file of key and certificate, None without one."""
+    if certificate is None:
+        return None
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(certificate)
+    return context
 
 
 def _is_good(path: Path, names: Sequence[str]) -> bool:

@@ -14,13 +14,17 @@ import tempfile
 import threading
 import zipfile
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from biopose_client.schema import Meta, Pose
 from biopose_live.errors import EXIT_SINK, UserError
 from biopose_live.pipeline.metrics import Histogram, Percentiles, StageSummary, Summary
+from biopose_live.sinks.film import VIDEO_FILE
+
+if TYPE_CHECKING:
+    from biopose_live.sinks.viewer.pictures import Pictures
 
 QUEUE = 1800  # poses: a minute at 30 per second
 LEAST_FREE_BYTES = 200_000_000
@@ -88,9 +92,12 @@ class _Tally:
 class _Running(threading.Thread):
     """One recording while it goes on."""
 
-    def __init__(self, folder: Path, meta: Meta, settings: dict[str, Any]) -> None:
+    def __init__(self, folder: Path, meta: Meta, settings: dict[str, Any], pictures: Pictures | None) -> None:
         super().__init__(name="viewer recording", daemon=True)
         self.folder = folder
+        self._pictures = pictures
+        # Beside the folder at first: the video begins at once, the folder once the recorder is ready.
+        self._film = None if pictures is None else pictures.film(folder.with_suffix(".mp4"))
         self.failure: str | None = None
         self.tally = _Tally()
         self._meta, self._settings = meta, settings
@@ -104,6 +111,8 @@ class _Running(threading.Thread):
 
     def complete(self) -> None:
         """Ends it; waits until its files are whole."""
+        if self._film is not None and self._pictures is not None:
+            self._pictures.end_film(self._film)
         self._poses.put(None)
         self.join()
 
@@ -122,15 +131,22 @@ class _Running(threading.Thread):
             pose, packed = item
             recorder.write(pose, packed)
             self.tally.add(pose)
-        recorder.close(self.tally.summary(self._meta.session, self._settings))
-        self.failure = recorder.problem
+        film = self._film
+        self.failure = recorder.problem or (None if film is None else film.problem)
+        if film is not None and film.path.exists():
+            film.path.replace(self.folder / VIDEO_FILE)
+        summary = self.tally.summary(self._meta.session, self._settings)
+        summary.problems += [] if self.failure is None else [self.failure]
+        recorder.close(summary)
+        self.failure = self.failure or recorder.problem
 
 
 class RecordingDesk:
     """All recordings that viewers have made in this run; `feed` belongs to the sinks' thread, the rest to anyone's."""
 
-    def __init__(self, meta: Meta, settings: dict[str, Any]) -> None:
-        self._meta, self._settings = meta, settings
+    def __init__(self, meta: Meta, settings: dict[str, Any], pictures: Pictures | None = None) -> None:
+        """`pictures`: recordings hold the video, too."""
+        self._meta, self._settings, self._pictures = meta, settings, pictures
         self._root: Path | None = None
         self._running: tuple[str, _Running] | None = None
         self._finished: dict[str, Finished] = {}
@@ -173,7 +189,7 @@ class RecordingDesk:
                     EXIT_SINK,
                 )
             name = secrets.token_urlsafe(ID_BYTES)
-            thread = _Running(self._root / name, self._meta, self._settings)
+            thread = _Running(self._root / name, self._meta, self._settings, self._pictures)
             thread.start()
             self._running = (name, thread)
             return name
@@ -234,5 +250,5 @@ def _pack(folder: Path, archive: Path) -> int:
     """Writes the folder's files into a zip; -> its size.  Raises OSError."""
     with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as packed:
         for path in sorted(folder.iterdir()):
-            packed.write(path, path.name)
+            packed.write(path, path.name, zipfile.ZIP_STORED if path.suffix == ".mp4" else None)
     return archive.stat().st_size

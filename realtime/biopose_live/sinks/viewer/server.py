@@ -1,7 +1,7 @@
-"""The viewer's HTTP side: the page, WHEP signalling, the WebSocket, status and recordings (aiohttp).
+"""A run's HTTP side: WHEP signalling, the WebSocket, status and recordings.
 
 WHEP (WebRTC-HTTP Egress Protocol, draft-ietf-wish-whep): POST an SDP offer, 201 with the answer and a Location; DELETE
-that to end.  Everything but the page needs the token; what is too large, too slow or from elsewhere is refused.
+that to end.
 """
 
 from __future__ import annotations
@@ -9,10 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
-import ssl
 import time
-from collections.abc import Awaitable, Callable
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -22,133 +19,55 @@ from aiohttp import web
 from biopose_client.schema import Health
 from biopose_live import __version__
 from biopose_live.errors import UserError
-from biopose_live.sinks.viewer.access import ViewAccess, same_origin
+from biopose_live.sinks.viewer.access import ViewAccess
 from biopose_live.sinks.viewer.audience import Audience
-from biopose_live.sinks.viewer.offers import MAX_OFFER_BYTES, OfferRefused, cleaned
+from biopose_live.sinks.viewer.offers import OfferRefused, cleaned
+from biopose_live.sinks.viewer.page_server import PAGE, PageServer
 from biopose_live.sinks.viewer.recordings import RecordingDesk
 
-PAGE = Path(str(files("biopose_live") / "assets" / "web"))
 BODY_S = 5.0  # a request's body must be there by then
 ANSWER_S = 8.0
-FIRST_REQUEST_S = 10.0  # a connection must have asked for something by then
-IDLE_S = 20  # between two requests of a connection
-MOST_CONNECTIONS = 64
 SESSION_BYTES = 24
 SDP, FRAGMENT = "application/sdp", "application/trickle-ice-sdpfrag"
-_HEADERS = {
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",  # the address carries the token
-    "Cache-Control": "no-store",
-    "Cross-Origin-Resource-Policy": "same-origin",
-    "Cross-Origin-Opener-Policy": "same-origin",
-}
-_MISSING = (
-    "The viewer's page is not part of this installation: it is built from clients/web when the package is installed. "
-    "Poses are still published, and WHEP players can show the video."
-)
 
 log = logging.getLogger(__name__)
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
-class ViewerServer:
-    """Serves one run.  Everything here happens in one asyncio loop."""
+class ViewerServer(PageServer):
+    """Serves one run."""
 
     def __init__(
-        self, access: ViewAccess, audience: Audience, recordings: RecordingDesk, source: str, page: Path = PAGE
+        self,
+        access: ViewAccess,
+        audience: Audience,
+        recordings: RecordingDesk,
+        source: str,
+        page: Path = PAGE,
+        body: Path | None = None,
     ) -> None:
+        super().__init__(access, page, body)
         self.health: Health | None = None
-        self._access = access
         self._audience = audience
         self._recordings = recordings
         self._source = source
-        self._page = page.resolve()
         self._sessions: dict[str, Any] = {}
-        self._silent: set[Any] = set()  # connections that have not asked for anything yet
-        self._runner: web.AppRunner | None = None
-        self._server: asyncio.Server | None = None
 
-    def application(self) -> web.Application:
-        """-> the routes; also what tests put behind their client."""
-        app = web.Application(middlewares=[self._guard], client_max_size=MAX_OFFER_BYTES)
-        app.on_response_prepare.append(self._add_headers)
-        app.add_routes(
-            [
-                web.post("/whep", self._offer),
-                web.options("/whep", self._options),
-                web.delete("/whep/{session}", self._end),
-                web.patch("/whep/{session}", self._trickle),
-                web.get("/ws", self._socket),
-                web.get("/api/status", self._status),
-                web.post("/api/record/start", self._start_recording),
-                web.post("/api/record/stop", self._stop_recording),
-                web.get("/api/recordings/{name}.zip", self._download),
-                web.get("/{path:.*}", self._file),
-            ]
-        )
-        return app
-
-    async def start(self, sock: Any, tls: ssl.SSLContext | None = None) -> None:
-        """Listens on a bound socket."""
-        self._runner = web.AppRunner(
-            self.application(), access_log=None, keepalive_timeout=IDLE_S, shutdown_timeout=0.5
-        )
-        await self._runner.setup()
-        loop = asyncio.get_running_loop()
-        patience = None if tls is None else FIRST_REQUEST_S
-        self._server = await loop.create_server(
-            self._connection, sock=sock, backlog=64, ssl=tls, ssl_handshake_timeout=patience
-        )
-
-    def _connection(self) -> asyncio.Protocol:
-        assert self._runner is not None
-        server = self._runner.server
-        assert server is not None
-        if len(server.connections) >= MOST_CONNECTIONS:
-            return _TurnedAway()
-        handler = server()
-        self._silent.add(handler)
-        asyncio.get_running_loop().call_later(FIRST_REQUEST_S, self._end_silent, handler)
-        return handler
-
-    def _end_silent(self, handler: web.RequestHandler) -> None:
-        if handler in self._silent:
-            self._silent.discard(handler)
-            handler.force_close()
+    def routes(self) -> list[web.RouteDef]:
+        return [
+            web.post("/whep", self._offer),
+            web.options("/whep", self._options),
+            web.delete("/whep/{session}", self._end),
+            web.patch("/whep/{session}", self._trickle),
+            web.get("/ws", self._socket),
+            web.get("/api/status", self._status),
+            web.post("/api/record/start", self._start_recording),
+            web.post("/api/record/stop", self._stop_recording),
+            web.get("/api/recordings/{name}.zip", self._download),
+        ]
 
     async def stop(self) -> None:
         await self._audience.close()
-        if self._server is not None:
-            self._server.close()
-        if self._runner is not None:
-            await self._runner.cleanup()
-
-    @web.middleware
-    async def _guard(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        self._silent.discard(request.protocol)
-        host = request.headers.get("Host", "")
-        if not self._access.knows_host(host):
-            raise web.HTTPMisdirectedRequest(text=f"This is not {host[:100]!r}: use {self._access.url.split('?')[0]}.")
-        origin = request.headers.get("Origin")
-        if origin is not None and not same_origin(origin, host):
-            raise web.HTTPForbidden(text="Pages of other sites may not use the viewer.")
-        return await handler(request)
-
-    async def _add_headers(self, request: web.Request, response: web.StreamResponse) -> None:
-        response.headers.update(_HEADERS)
-        response.headers["Content-Security-Policy"] = (
-            f"default-src 'self'; connect-src 'self' ws://{request.host} wss://{request.host}; "
-            "img-src 'self' data: blob:; media-src 'self' blob:; object-src 'none'; base-uri 'none'; "
-            "form-action 'none'; frame-ancestors 'none'"
-        )
-
-    def _authorise(self, request: web.Request) -> None:
-        scheme, _, token = request.headers.get("Authorization", "").partition(" ")
-        if scheme.lower() != "bearer" or not self._access.admits(token.strip()):
-            raise web.HTTPUnauthorized(
-                text="The token is missing or wrong: use the address that biopose-live has printed for this run.",
-                headers={"WWW-Authenticate": "Bearer"},
-            )
+        await super().stop()
 
     def _make_room(self) -> None:
         if len(self._audience.viewers) >= self._audience.most:
@@ -160,7 +79,7 @@ class ViewerServer:
         return web.Response(status=204, headers={"Accept-Post": SDP})
 
     async def _offer(self, request: web.Request) -> web.Response:
-        self._authorise(request)
+        self.authorise(request)
         if request.content_type != SDP:
             raise web.HTTPUnsupportedMediaType(text=f"An offer is {SDP}.")
         body = await _body(request)
@@ -192,7 +111,7 @@ class ViewerServer:
         return web.Response(status=201, text=answer, content_type=SDP, headers=headers)
 
     async def _end(self, request: web.Request) -> web.Response:
-        self._authorise(request)
+        self.authorise(request)
         peer = self._sessions.pop(request.match_info["session"], None)
         if peer is None:
             raise web.HTTPNotFound(text="There is no such session.")
@@ -201,7 +120,7 @@ class ViewerServer:
 
     async def _trickle(self, request: web.Request) -> web.Response:
         """Candidates that come later are not needed: the browser's own checks tell where it is."""
-        self._authorise(request)
+        self.authorise(request)
         if request.content_type != FRAGMENT:
             raise web.HTTPUnsupportedMediaType(text=f"A change of a session is {FRAGMENT}.")
         await _body(request)
@@ -212,15 +131,14 @@ class ViewerServer:
     async def _socket(self, request: web.Request) -> web.StreamResponse:
         from biopose_live.sinks.viewer.socket_viewer import SocketViewer
 
-        if not self._access.admits(request.query.get("token", "")):
-            raise web.HTTPUnauthorized(text="The token is missing or wrong.")
+        self.authorise(request, by_address=True)
         self._make_room()
         viewer = SocketViewer(self._audience)
         self._audience.join(viewer)
         return await viewer.run(request)
 
     async def _status(self, request: web.Request) -> web.Response:
-        self._authorise(request)
+        self.authorise(request)
         health = self.health
         running = self._recordings.running
         content = {
@@ -244,7 +162,7 @@ class ViewerServer:
         return web.json_response(content)
 
     async def _start_recording(self, request: web.Request) -> web.Response:
-        self._authorise(request)
+        self.authorise(request)
         try:
             name = await asyncio.to_thread(self._recordings.start)
         except UserError as error:
@@ -252,7 +170,7 @@ class ViewerServer:
         return web.json_response({"id": name})
 
     async def _stop_recording(self, request: web.Request) -> web.Response:
-        self._authorise(request)
+        self.authorise(request)
         try:
             finished = await asyncio.to_thread(self._recordings.stop)
         except UserError as error:
@@ -260,7 +178,7 @@ class ViewerServer:
         return web.json_response(msgspec.to_builtins(finished) | {"url": f"/api/recordings/{finished.id}.zip"})
 
     async def _download(self, request: web.Request) -> web.StreamResponse:
-        self._authorise(request)
+        self.authorise(request)
         name = request.match_info["name"]
         archive = self._recordings.archive(name)
         if archive is None:
@@ -269,21 +187,6 @@ class ViewerServer:
         return web.FileResponse(
             archive, headers={"Content-Disposition": 'attachment; filename="biopose-recording.zip"'}
         )
-
-    async def _file(self, request: web.Request) -> web.StreamResponse:
-        path = (self._page / (request.match_info["path"] or "index.html")).resolve()
-        if not (self._page / "index.html").is_file():
-            return web.Response(status=503, text=_MISSING)
-        if not path.is_relative_to(self._page) or not path.is_file():
-            raise web.HTTPNotFound(text="There is no such page.")
-        return web.FileResponse(path)
-
-
-class _TurnedAway(asyncio.Protocol):
-    """A connection too many."""
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        transport.close()
 
 
 async def _body(request: web.Request) -> bytes:

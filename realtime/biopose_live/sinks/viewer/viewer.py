@@ -5,16 +5,18 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import ssl
 import threading
 import time
 from collections import deque
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from biopose_client import schema
 from biopose_live.sinks.viewer.access import ViewAccess, listening_socket
 from biopose_live.sinks.viewer.recordings import RecordingDesk
-from biopose_live.stages import FrameFinder
+
+if TYPE_CHECKING:
+    from biopose_live.sinks.viewer.pictures import Pictures
 
 META_PERIOD_S = 1.0
 WAITING = 8  # messages that the server's thread has not taken yet
@@ -28,17 +30,18 @@ class Viewer:
     """Shows the run in browsers.  It begins to listen by itself; `problem` says when it cannot."""
 
     def __init__(
-        self, access: ViewAccess, frames: FrameFinder, meta: schema.Meta, settings: dict[str, Any], source: str
+        self, access: ViewAccess, pictures: Pictures, meta: schema.Meta, settings: dict[str, Any], source: str
     ) -> None:
         self.problem: str | None = None
         self._access = access
-        self._frames = frames
+        self._pictures = pictures
+        self._body = None if settings.get("body") is None else Path(settings["body"])
         self._meta = schema.pack(meta)
         self._source = source
-        self._recordings = RecordingDesk(meta, settings)
+        self._recordings = RecordingDesk(meta, settings, pictures if settings.get("record_video") else None)
         self._messages: deque[bytes] = deque(maxlen=WAITING)
         self._called = False  # `_hand_over` is on its way
-        self._ready: Any = None  # (loop, audience, server, pictures), once it listens
+        self._ready: Any = None  # (loop, audience, server), once it listens
         self._stop: asyncio.Event | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread = threading.Thread(target=self._run, name="viewer", daemon=True)
@@ -47,8 +50,7 @@ class Viewer:
     def write(self, pose: schema.Pose, packed: bytes) -> None:
         """Takes one pose and the same packed with its topic; never waits, costs nothing while nobody watches."""
         self._recordings.feed(pose, packed[len(schema.TOPIC_POSE) :])
-        if self._send(packed):
-            self._ready[3].show(pose.seq, pose.t_capture)
+        self._send(packed)
 
     def health(self, health: schema.Health, packed: bytes) -> None:
         """Takes the pipeline's state."""
@@ -56,15 +58,13 @@ class Viewer:
             self._ready[2].health = health
             self._send(packed)
 
-    def _send(self, packed: bytes) -> bool:
-        """-> whether anybody watches."""
+    def _send(self, packed: bytes) -> None:
         if self._ready is None or self._ready[1].empty:
-            return False
+            return
         self._messages.append(packed)
         if not self._called:
             self._called = True
             self._call(self._hand_over)
-        return True
 
     def _call(self, function: Any) -> None:
         try:
@@ -98,7 +98,7 @@ class Viewer:
     async def _serve(self) -> None:
         # Imported in this thread: aiohttp takes a moment, and the other outputs need not wait for it.
         from biopose_live.sinks.viewer.audience import Audience
-        from biopose_live.sinks.viewer.pictures import PictureThread
+        from biopose_live.sinks.viewer.certificate import tls_context
         from biopose_live.sinks.viewer.server import ViewerServer
 
         for name in ("aioice", "aiortc"):  # they log every candidate
@@ -106,10 +106,10 @@ class Viewer:
         self._loop = loop = asyncio.get_running_loop()
         self._stop = asyncio.Event()
         audience = Audience(self._meta)
-        server = ViewerServer(self._access, audience, self._recordings, self._source)
+        server = ViewerServer(self._access, audience, self._recordings, self._source, body=self._body)
         try:
             sock = await self._listen()
-            await server.start(sock, self._tls())
+            await server.start(sock, tls_context(self._access.certificate))
         except OSError as error:
             self.problem = (
                 f"The viewer cannot listen on {self._access.host}:{self._access.port} ({error.strerror}): choose "
@@ -117,27 +117,19 @@ class Viewer:
             )
             log.warning("%s", self.problem)
             return
-        pictures = PictureThread(self._frames, audience, loop)
-        pictures.start()
-        self._ready = (loop, audience, server, pictures)
+        self._pictures.attach(audience, loop)
+        self._ready = (loop, audience, server)
         try:
             while not self._stop.is_set():
                 audience.message(self._meta)
                 try:
                     await asyncio.wait_for(self._stop.wait(), META_PERIOD_S)
                 except TimeoutError:
-                    self.problem = pictures.problem
+                    continue
         finally:
             self._ready = None
-            pictures.finish()
+            self._pictures.detach()
             await server.stop()
-
-    def _tls(self) -> ssl.SSLContext | None:
-        if self._access.certificate is None:
-            return None
-        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-        context.load_cert_chain(self._access.certificate)
-        return context
 
     async def _listen(self) -> Any:
         """A run that has just ended, or this one's process before it was restarted, may still hold the port."""
