@@ -10,7 +10,9 @@ Letters: J = 24 body joints (SMPL order), K = 33 keypoints, M virtual markers.  
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +22,9 @@ from biopose_live.mqhmr import gravity, view
 from biopose_live.mqhmr.gravity import Gravity
 from biopose_live.mqhmr.landmarks import Landmarks
 from biopose_live.mqhmr.lifter import JOINTS, Guess, Lifter
-from biopose_live.mqhmr.refinement import ROOT, Priors, refine
+from biopose_live.mqhmr.lite.evidence import KEYPOINT_TRUST, Evidence, Look
+from biopose_live.mqhmr.lite.observation import Estimate
+from biopose_live.mqhmr.refinement import ROOT, BodyPoints, Priors, Refined, isotropic, refine
 from biopose_live.mqhmr.shape import ShapeEstimate
 from biopose_live.mqhmr.side_swaps import SideSwaps
 from biopose_live.mqhmr.standing_feet import StandingFeet
@@ -36,6 +40,34 @@ STRAY_M_PER_S = 6.0
 VELOCITY_KEEP = 0.8
 LOST_S = 0.5
 DAMPING = 1e-3
+POSE = ROOT + 3 * 23  # entries of the refinement's state before the shape's
+
+# From keypoints, scores and the detector's own 3D, as they stand after exchanged sides were undone, to what looks.
+Eyes = Callable[[Floats, Floats, Floats | None], Look]
+
+
+class _Problem(NamedTuple):
+    """What one refinement is given besides its start; see `refinement.refine`."""
+
+    points: BodyPoints
+    observed: Floats
+    precision: Floats
+    priors: Priors
+    camera: Intrinsics
+    free_shape: bool
+
+    def solve(self, rotations: Floats, translation: Floats, steps: int) -> Refined:
+        """Exactly `steps` iterations from this start."""
+        x, y = self.camera.centre
+        return Refined(
+            *refine(
+                self.points, rotations, translation, self.priors.betas, self.observed, self.precision,
+                self.camera.focal, x, y, self.priors, self.free_shape, steps, DAMPING,
+            )
+        )  # fmt: skip
+
+    def cost(self, rotations: Floats, translation: Floats) -> float:
+        return self.solve(rotations, translation, 0).cost
 
 
 @dataclass(slots=True)
@@ -71,9 +103,10 @@ class PersonTrack:
         up: Gravity,
         iterations: int,
         world: Floats | None = None,
+        eyes: Eyes | None = None,
     ) -> Pose:
         """keypoints (K, 2) px, scores (K,) and the detector's own 3D `world` (K, 3) m of the frame at time t (s) -> the
-        refined pose."""
+        refined pose.  With `eyes`, half of the iterations are made before the picture is looked at, half after."""
         # One memory layout: another one would compile the refinement a second time.
         keypoints, scores = np.ascontiguousarray(keypoints, np.float64), np.ascontiguousarray(scores, np.float64)
         trusted = self._trusted(t, keypoints, scores, camera)
@@ -112,25 +145,27 @@ class PersonTrack:
             foot_precision=self._feet.precision(t, keypoints, scores, up.sigma),
         )
 
-        def run(rotations: Floats, translation: Floats, steps: int):  # type: ignore[no-untyped-def]
-            return refine(
-                self._landmarks.points, rotations, translation, self.shape.betas, keypoints, pixel,
-                camera.focal, camera.centre[0], camera.centre[1], prior, not self.shape.settled, steps, DAMPING,
-            )  # fmt: skip
-
+        problem = _Problem(self._landmarks.points, keypoints, isotropic(pixel), prior, camera, not self.shape.settled)
         afresh = self._pose is None or iterations == 0
-        if afresh or run(network, guessed_at, 0)[4] < run(predicted, predicted_at, 0)[4]:
+        if afresh or problem.cost(network, guessed_at) < problem.cost(predicted, predicted_at):
             start_rotations, start_translation = network, guessed_at
-        rotations, translation, betas, information, _, residuals = run(start_rotations, start_translation, iterations)
-        seen = pixel > 0
+        before_looking = iterations if eyes is None else iterations - iterations // 2
+        refined = problem.solve(start_rotations, start_translation, before_looking)
+        if eyes is not None:
+            estimate = Estimate(refined.rotations, _sigma(refined), refined.translation, self.shape.betas)
+            looked = self._with_evidence(problem, eyes(keypoints, scores, world)(estimate))
+            start = looked.priors.rotations
+            if looked.cost(refined.rotations, refined.translation) < looked.cost(start, refined.translation):
+                start = refined.rotations
+            refined = looked.solve(start, refined.translation, iterations // 2)
+        residuals, seen = refined.residuals[: len(pixel)], pixel > 0
         fit = float(np.sqrt(np.mean(residuals[seen] ** 2))) if seen.any() else math.inf
-        pose_size = ROOT + 3 * 23
         if iterations and not self.shape.settled:
             quality = float(np.mean(scores[[11, 12, 23, 24, 25, 26, 27, 28]].clip(0, 1))) * float(fit < 3.0)
-            self.shape.update(t, betas, information, pose_size, quality)
-        sigma = self._sigma(information, pose_size)
+            self.shape.update(t, refined.betas, refined.information, POSE, quality)
         self._before, self._t_before = self._pose, self._t
-        self._pose, self._t = Pose(rotations, sigma, translation, self.shape.betas.copy(), fit), t
+        self._pose = Pose(refined.rotations, _sigma(refined), refined.translation, self.shape.betas.copy(), fit)
+        self._t = t
         return self._pose
 
     def _trusted(self, t: float, keypoints: Floats, scores: Floats, camera: Intrinsics) -> tuple[Floats, Floats] | None:
@@ -192,9 +227,19 @@ class PersonTrack:
         translation[2] = np.clip(translation[2], 0.5, 30.0)
         return translation
 
-    @staticmethod
-    def _sigma(information: Floats, pose_size: int) -> Floats:
-        """-> (J, 3) rad: the posterior's one-sigma of each joint's rotation."""
-        covariance = np.linalg.inv(information[:pose_size, :pose_size] + 1e-6 * np.eye(pose_size))
-        variance = np.maximum(np.diag(covariance), 0.0)
-        return np.sqrt(np.concatenate([variance[:3], variance[ROOT:]])).reshape(24, 3)
+    def _with_evidence(self, problem: _Problem, evidence: Evidence) -> _Problem:
+        """The keypoints' problem with what the picture adds."""
+        precision = 1.0 / (evidence.sigma**2 + NETWORK_FLOOR**2)
+        return problem._replace(
+            points=self._landmarks.with_dense,
+            observed=np.concatenate([problem.observed, evidence.places]),
+            precision=np.concatenate([KEYPOINT_TRUST * problem.precision, evidence.precision]),
+            priors=problem.priors._replace(rotations=evidence.rotations, rotation_precision=precision),
+        )
+
+
+def _sigma(refined: Refined) -> Floats:
+    """-> (J, 3) rad: the posterior's one-sigma of each joint's rotation."""
+    covariance = np.linalg.inv(refined.information[:POSE, :POSE] + 1e-6 * np.eye(POSE))
+    variance = np.maximum(np.diag(covariance), 0.0)
+    return np.sqrt(np.concatenate([variance[:3], variance[ROOT:]])).reshape(24, 3)

@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
+Floats = NDArray[np.floating]
 
 SIDE = 256  # px of the crop
 MARGIN = 1.25  # of the farthest keypoint's distance from the hips' midpoint
@@ -43,15 +43,15 @@ class Crop:
         turn = np.array([[c, s], [-s, c]])
         return np.concatenate([turn, (SIDE / 2 - turn @ self.centre)[:, None]], 1)
 
-    def into(self, points: Floats) -> Floats:
+    def into(self, points: Floats) -> NDArray[np.float64]:
         """(..., 2) px of the frame -> px of the crop."""
         m = self.affine
-        return points @ m[:, :2].T + m[:, 2]
+        return np.asarray(points @ m[:, :2].T + m[:, 2], np.float64)
 
-    def out_of(self, points: Floats) -> Floats:
+    def out_of(self, points: Floats) -> NDArray[np.float64]:
         """(..., 2) px of the crop -> px of the frame."""
         m = self.affine
-        return (points - m[:, 2]) @ np.linalg.inv(m[:, :2]).T
+        return np.asarray((points - m[:, 2]) @ np.linalg.inv(m[:, :2]).T, np.float64)
 
     def cut(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """(H, W, 3) frame -> (SIDE, SIDE, 3); black where the frame ends."""

@@ -6,7 +6,8 @@ shape: two steps from a warm start do what tens of gradient steps do.  Exactly `
 or more; the best pose seen is returned, so the cost never ends above its start.
 
 The cost is a sum of squares of independent one-sigma residuals:
-  2D      (projected keypoint - observed keypoint) / sigma, px, with Geman-McClure's robust weight
+  2D      L^T (projected point - observed point), px, where L L^T is the observation's inverse covariance, with
+          Geman-McClure's robust weight
   theta'  the rotation from the network's rotation, in the joint's own frame, over the network's one-sigma
   motion  the rotation from the constant-velocity prediction, over how far a joint may stray from it in one frame
   foot    the sole of a foot that stands from level, about the two level axes
@@ -31,7 +32,7 @@ Floats = NDArray[np.float64]
 ROOT = 6  # rows of the root's rotation and of the translation
 MAX_TURN = 0.5  # rad, largest change of a joint in one step
 FEET = (7, 8)  # the ankles, left and right, whose frames the feet are
-ROBUST_SIGMAS = 3.0  # Geman-McClure: a keypoint this many sigmas off pulls at a quarter of its weight
+ROBUST_SIGMAS = 3.0  # Geman-McClure: a point this many sigmas off pulls at a quarter of its weight
 
 
 class BodyPoints(NamedTuple):
@@ -70,6 +71,11 @@ class Refined(NamedTuple):
     information: Floats
     cost: float
     residuals: Floats
+
+
+def isotropic(precision: Floats) -> Floats:
+    """(K,) 1 / px^2, the same in all directions -> (K, 3): entries xx, xy, yy."""
+    return np.stack([precision, np.zeros_like(precision), precision], 1)
 
 
 @nb.njit(cache=True)
@@ -276,7 +282,8 @@ def refine(
 ) -> tuple[Floats, Floats, Floats, Floats, float, Floats]:
     """Makes exactly `iterations` steps from (rotations, translation, betas).
 
-    observed (K, 2) px; precision (K,) 1 / px^2, 0 for a keypoint that was not seen.  -> the fields of `Refined`.
+    observed (K, 2) px; precision (K, 3) 1 / px^2: the inverse covariance's entries xx, xy, yy, all 0 for a keypoint
+    that was not seen.  -> the fields of `Refined`.
     """
     joints = rotations.shape[0]
     shape_size = betas.shape[0]
@@ -302,23 +309,25 @@ def refine(
         gradient[:] = 0.0
         cost = 0.0
         for n in range(count_keypoints):
-            if precision[n] <= 0.0 or points[n, 2] < 0.1:
+            across, mixed, along = precision[n, 0], precision[n, 1], precision[n, 2]
+            if across <= 0.0 or points[n, 2] < 0.1:
                 residuals[n] = 0.0
                 continue
             inverse_depth = 1.0 / points[n, 2]
             x, y = focal * points[n, 0] * inverse_depth, focal * points[n, 1] * inverse_depth
             dx, dy = observed[n, 0] - centre_x - x, observed[n, 1] - centre_y - y
-            square = (dx * dx + dy * dy) * precision[n]
+            square = across * dx * dx + 2.0 * mixed * dx * dy + along * dy * dy
             residuals[n] = np.sqrt(square)
             cost += square / (1.0 + square / robust)
             pull = 1.0 / (1.0 + square / robust)
-            weight = precision[n] * pull * pull
+            pull *= pull
             count = _point_jacobian(body, n, turn, at, points, shape_at, free_shape, columns, rows)
             for c in range(count):
                 image_rows[0, c] = (focal * rows[0, c] - x * rows[2, c]) * inverse_depth
                 image_rows[1, c] = (focal * rows[1, c] - y * rows[2, c]) * inverse_depth
             for c in range(count):
-                a, b = weight * image_rows[0, c], weight * image_rows[1, c]
+                a = pull * (across * image_rows[0, c] + mixed * image_rows[1, c])
+                b = pull * (mixed * image_rows[0, c] + along * image_rows[1, c])
                 gradient[columns[c]] += a * dx + b * dy
                 for d in range(count):
                     information[columns[c], columns[d]] += a * image_rows[0, d] + b * image_rows[1, d]

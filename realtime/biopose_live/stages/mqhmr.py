@@ -7,6 +7,7 @@ Memory of a person is kept for half a minute after the person was last seen.
 from __future__ import annotations
 
 import math
+from functools import partial
 
 import numpy as np
 
@@ -16,7 +17,8 @@ from biopose_live.messages import Detections, Intrinsics, Meshes, MeshPerson
 from biopose_live.mqhmr.gravity import Gravity
 from biopose_live.mqhmr.landmarks import Landmarks
 from biopose_live.mqhmr.lifter import Lifter
-from biopose_live.mqhmr.person import PersonTrack
+from biopose_live.mqhmr.lite.evidence import ImageNetwork
+from biopose_live.mqhmr.person import Eyes, PersonTrack
 from biopose_live.mqhmr.shape import SETTLE_S, ShapeEstimate
 from biopose_live.neurik.person_file import read_person_file
 from biopose_live.rotations import to_vector
@@ -35,12 +37,18 @@ class MqhmrStage:
     def __init__(self, settings: Settings, frames: FrameStore | None = None, *, settle_s: float = SETTLE_S) -> None:
         """`settle_s`: seconds of good frames until a shape is held.
 
-        Raises UserError when the body file, the weights, the landmark table or the calibration cannot be read."""
+        Raises UserError when the body file, a network's weights, the landmark table or the calibration cannot be
+        read."""
+        self.unseen = 0  # frames whose pixels were overwritten before they could be looked at
         self._settings = settings
         self._settle_s = settle_s
         self._body = BodyModel.load(settings.body)
         self._landmarks = Landmarks(self._body)
         self._lifter = Lifter.load()
+        self._frames = frames
+        self._network: ImageNetwork | None = None
+        if settings.image == "on" and frames is not None:
+            self._network = ImageNetwork(self._landmarks.dense)
         pitch = None if settings.camera_pitch is None else math.radians(settings.camera_pitch)
         self._gravity = Gravity(pitch)
         self._cameras: dict[tuple[int, int], Intrinsics] = {}
@@ -79,6 +87,7 @@ class MqhmrStage:
         frame = message.frame
         camera = self._camera(frame.width, frame.height)
         t = self._elapsed(frame.t_capture) * 1e-9
+        eyes = self._eyes(message, camera) if message.people else None
         people = []
         for seen in message.people:
             track = self._people.get(seen.id)
@@ -94,6 +103,7 @@ class MqhmrStage:
                 self._gravity,
                 self._settings.refine_iterations,
                 seen.world.astype(np.float64),
+                eyes,
             )
             joints, markers, _ = self._body.pose_markers(pose.rotations, pose.betas, pose.translation)
             people.append(
@@ -117,6 +127,16 @@ class MqhmrStage:
         for gone in [key for key, last in self._last_seen.items() if t - last > FORGET_S]:
             del self._people[gone], self._last_seen[gone]
         return Meshes(frame, camera, people, message.stages)
+
+    def _eyes(self, message: Detections, camera: Intrinsics) -> Eyes | None:
+        """What lets a track look at this frame; None without an image network, or when the pixels are gone."""
+        if self._network is None or self._frames is None:
+            return None
+        image = self._frames.pixels(message.frame)
+        if image is None:
+            self.unseen += 1
+            return None
+        return partial(self._network.looking_at, image, camera, self._gravity.up)
 
     def _camera(self, width: int, height: int) -> Intrinsics:
         """The camera of a frame of this size; read and worked out once per size."""

@@ -1,0 +1,95 @@
+"""What a picture adds to the keypoints: the light network's answer, as the refinement wants it.
+
+The network's 113 places come from one pair of eyes: they err together.  Their precisions are therefore shared out
+(`PLACE_TRUST`), and MediaPipe's keypoints, which the network has seen, count for less beside them (`KEYPOINT_TRUST`).
+
+Letters: P dense points, J = 24 joints.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from biopose_live.messages import Intrinsics
+from biopose_live.mqhmr.encoder import LandmarkEncoder
+from biopose_live.mqhmr.lite.network import Answer, LiteNetwork
+from biopose_live.mqhmr.lite.observation import Estimate, corrected, observe
+from biopose_live.mqhmr.person_crop import SIDE, Crop, person_crop
+from biopose_live.mqhmr.refinement import BodyPoints, place
+
+Floats = NDArray[np.float64]
+
+PLACE_TRUST = 0.2
+KEYPOINT_TRUST = 0.3
+SMALLEST_SIGMA_PX = 0.7  # of the crop
+MARGIN = 0.1  # crops; a point that is placed farther outside is not believed
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """places (P, 2) px of the frame and their inverse covariances (P, 3), entries xx, xy, yy in 1 / px^2; visible (P,)
+    0..1; rotations (J, 3, 3), row 0 into the camera frame, and their one-sigma (J, 3) rad."""
+
+    places: Floats
+    precision: Floats
+    visible: Floats
+    rotations: Floats
+    sigma: Floats
+
+
+Look = Callable[[Estimate], Evidence]
+
+
+def in_frame(answer: Answer, crop: Crop, estimate: Estimate) -> Evidence:
+    """The network's answer about a crop, in the frame it was cut from."""
+    places = crop.out_of(answer.places.astype(np.float64) * SIDE)
+    c, s = np.cos(crop.angle), np.sin(crop.angle)
+    turn = np.array([[c, -s], [s, c]])
+    floor = (SMALLEST_SIGMA_PX / SIDE) ** 2 * np.eye(2)
+    covariance = crop.size**2 * (turn @ (answer.covariance.astype(np.float64) + floor) @ turn.T)
+    inverse = PLACE_TRUST * np.linalg.inv(covariance)
+    believed = np.all((answer.places > -MARGIN) & (answer.places < 1 + MARGIN), axis=1)
+    precision = np.stack([inverse[:, 0, 0], inverse[:, 0, 1], inverse[:, 1, 1]], 1) * believed[:, None]
+    return Evidence(
+        places,
+        precision,
+        answer.visible.astype(np.float64),
+        corrected(estimate, answer.corrections),
+        answer.sigma.astype(np.float64),
+    )
+
+
+class ImageNetwork:
+    """Encoder and decoder together; one for all people of a run."""
+
+    def __init__(self, points: BodyPoints, network: LiteNetwork | None = None) -> None:
+        """points: `points.dense_points` of the body.  Raises UserError where weights or encoder are missing, damaged or
+        do not belong together."""
+        self._network = network or LiteNetwork.load()
+        self._encoder = LandmarkEncoder(self._network.architecture.encoder, landmarks=False)
+        self._points = points
+
+    def looking_at(
+        self,
+        image: NDArray[np.uint8],
+        camera: Intrinsics,
+        up: Floats,
+        keypoints: Floats,
+        scores: Floats,
+        world: Floats | None,
+    ) -> Look:
+        """-> what answers for an estimate of the person whose keypoints (33, 2) px of this RGB frame (H, W, 3) these
+        are; other arguments as `observation.observe`."""
+        crop = person_crop(keypoints)
+        maps = self._encoder(crop.cut(image)).maps
+
+        def look(estimate: Estimate) -> Evidence:
+            points, _, _ = place(self._points, estimate.rotations, estimate.translation, estimate.betas)
+            observation = observe(crop, camera, keypoints, scores, world, estimate, up, points)
+            return in_frame(self._network(maps, observation), crop, estimate)
+
+        return look

@@ -1,0 +1,44 @@
+"""The dense anatomical points that query tokens look after: the body's virtual markers, then its joint centres.
+
+Letters: M = 89 markers, J = 24 joints, P = M + J points, S shape coefficients.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from biopose_live.body.model import BodyModel
+from biopose_live.mqhmr.refinement import BodyPoints
+
+MARKERS = 89
+JOINTS = 24
+POINTS = MARKERS + JOINTS
+
+
+def dense_points(body: BodyModel) -> BodyPoints:
+    """-> the P points as they ride on the body's joints; a joint centre rides on its parent.
+
+    Raises ValueError for a body whose markers ride on the skin."""
+    carriers = body.marker_weights.argmax(1)
+    if body.marker_pose_dirs is not None or not np.allclose(body.marker_weights.max(1), 1.0):
+        raise ValueError("Dense points need a body whose markers ride on bones.")
+    return BodyPoints(
+        np.array(body.parents, np.int64),
+        np.ascontiguousarray(body.joint_template, np.float64),
+        np.ascontiguousarray(body.joint_dirs, np.float64),
+        np.concatenate([carriers, np.maximum(body.parents, 0)]).astype(np.int64),
+        np.concatenate([body.marker_template, body.joint_template]).astype(np.float64),
+        np.concatenate([body.marker_dirs, body.joint_dirs]).astype(np.float64),
+    )
+
+
+def together(first: BodyPoints, second: BodyPoints) -> BodyPoints:
+    """-> one body that carries the points of both, in this order."""
+    return BodyPoints(
+        first.parents,
+        first.joint_template,
+        first.joint_dirs,
+        np.concatenate([first.keypoint_joint, second.keypoint_joint]),
+        np.concatenate([first.keypoint_template, second.keypoint_template]),
+        np.concatenate([first.keypoint_dirs, second.keypoint_dirs]),
+    )

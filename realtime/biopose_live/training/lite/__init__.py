@@ -1,0 +1,1 @@
+"""Training of the light image network (`mqhmr.lite`) on rendered people."""

@@ -1,0 +1,169 @@
+"""Trains the light image network on rendered samples.
+
+The learning rate falls with the time that is left (`minutes`), weights are averaged (EMA), the state is kept so that an
+interrupted training goes on, and the averaged weights are written each time they have been judged.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import torch
+from safetensors.torch import save_file
+from torch import nn
+
+from biopose_live.body.model import BodyModel
+from biopose_live.mqhmr.lite.architecture import Architecture
+from biopose_live.mqhmr.network.body_points import BodyPoints
+from biopose_live.training.lite.batches import Examples
+from biopose_live.training.lite.losses import figures, loss
+from biopose_live.training.lite.network import LiteNetwork
+from biopose_live.training.lite.shards import Shards
+
+KEEP = 0.998  # of the running average of weights, a step
+WARM_STEPS = 200
+FALL_TO = 0.02  # of the learning rate
+CLIP = 1.0
+JUDGED = 768  # samples
+JUDGE_EVERY = 300
+REOPEN_EVERY = 1500  # steps between looks for shards that were rendered meanwhile
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A training: where the samples are, how long, how fast."""
+
+    samples: str
+    test: str
+    out: str
+    minutes: float
+    batch: int = 48
+    rate: float = 1e-3
+    weight_decay: float = 0.02
+    seed: int = 1
+    threads: int = 1
+    points: int = 4
+    layers: int = 2
+    width: int = 128
+    encoder: str = "full"
+    resume: bool = False
+
+
+def judge(
+    network: nn.Module, test: Examples, body: BodyPoints, count: int = JUDGED, batch: int = 48
+) -> dict[str, float]:
+    """-> the figures of `losses.figures` over the first `count` test samples."""
+    sums: dict[str, float] = {}
+    network.eval()
+    with torch.no_grad():
+        for start in range(0, min(count, len(test.shards)), batch):
+            chosen = np.arange(start, min(start + batch, count, len(test.shards)))
+            data = test.batch(chosen)
+            outputs, shape = network(data.maps, data.whole, data.own, data.places)
+            for name, value in figures(outputs, data, body).items():
+                sums[name] = sums.get(name, 0.0) + float(value)
+            total, _ = loss(outputs, shape, data, body)
+            sums["loss"] = sums.get("loss", 0.0) + float(total) * len(chosen)
+            sums["loss#"] = sums.get("loss#", 0.0) + len(chosen)
+    network.train()
+    return {name: value / max(sums[f"{name}#"], 1.0) for name, value in sums.items() if not name.endswith("#")}
+
+
+def save(
+    network: nn.Module, architecture: Architecture, path: Path, plan: Plan, report: dict[str, float], samples: int
+) -> None:
+    """Writes the weights in half precision; the file is complete when it appears under its name."""
+    metadata = {
+        "architecture": msgspec.json.encode(architecture).decode(),
+        "settings": json.dumps({**asdict(plan), "samples_seen": samples}),
+        "test": json.dumps({k: round(v, 4) for k, v in report.items()}),
+    }
+    partial = path.with_name(path.name + ".partial")
+    save_file({k: v.detach().half().contiguous() for k, v in network.state_dict().items()}, partial, metadata)
+    partial.replace(path)
+
+
+def train(plan: Plan) -> dict[str, float]:
+    """-> the figures of the averaged weights, which are at `plan.out`.
+
+    Raises UserError for folders without samples."""
+    torch.set_num_threads(plan.threads)
+    torch.manual_seed(plan.seed)
+    rng = np.random.default_rng(plan.seed)
+    model = BodyModel.load()
+    body = BodyPoints(model)
+    examples, test = Examples(Shards(Path(plan.samples)), model), Examples(Shards(Path(plan.test)), model)
+    architecture = Architecture(
+        plan.encoder, examples.shards.levels, layers=plan.layers, width=plan.width, points=plan.points
+    )
+    network = LiteNetwork(architecture)
+    averaged = torch.optim.swa_utils.AveragedModel(
+        network, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(KEEP)
+    )
+    optimiser = torch.optim.AdamW(network.parameters(), lr=plan.rate, weight_decay=plan.weight_decay)
+    out, state_path = Path(plan.out), Path(plan.out).with_suffix(".state.pt")
+    step, before, elapsed = 0, 0, 0.0
+    if plan.resume and state_path.is_file():
+        state = torch.load(state_path, weights_only=True)
+        network.load_state_dict(state["network"])
+        averaged.load_state_dict(state["averaged"])
+        optimiser.load_state_dict(state["optimiser"])
+        before = step = state["step"]
+        elapsed = state["elapsed"]
+        rng = np.random.default_rng((plan.seed, step))
+    begun = time.monotonic() - elapsed
+    stream = examples.shuffled(np.arange(len(examples.shards)), plan.batch, rng)
+    recent: dict[str, float] = {}
+    report: dict[str, float] = {}
+    while True:
+        done = (time.monotonic() - begun) / 60 / plan.minutes
+        if done >= 1:
+            break
+        warm = min(1.0, (step - before + 1) / WARM_STEPS)
+        fall = FALL_TO + (1 - FALL_TO) * 0.5 * (1 + math.cos(math.pi * done))
+        for group in optimiser.param_groups:
+            group["lr"] = plan.rate * warm * fall
+        data = next(stream)
+        outputs, shape = network(data.maps, data.whole, data.own, data.places)
+        total, parts = loss(outputs, shape, data, body)
+        optimiser.zero_grad()
+        total.backward()
+        nn.utils.clip_grad_norm_(network.parameters(), CLIP)
+        optimiser.step()
+        averaged.update_parameters(network)
+        step += 1
+        for name, value in parts.items():
+            recent[name] = 0.98 * recent.get(name, value.item()) + 0.02 * value.item()
+        if step % 50 == 0:
+            told = "  ".join(f"{k} {v:.3f}" for k, v in recent.items())
+            seconds = time.monotonic() - begun
+            print(f"step {step}  {seconds:.0f} s  {step * plan.batch / seconds:.0f} samples/s  {told}", flush=True)
+        if step % REOPEN_EVERY == 0:
+            grown = Shards(Path(plan.samples))
+            if len(grown) > len(examples.shards):
+                examples = Examples(grown, model)
+                stream = examples.shuffled(np.arange(len(grown)), plan.batch, rng)
+        if step % JUDGE_EVERY == 0:
+            report = judge(averaged.module, test, body)
+            print(f"  test  {'  '.join(f'{k} {v:.2f}' for k, v in report.items())}", flush=True)
+            save(averaged.module, architecture, out, plan, report, step * plan.batch)
+            torch.save(
+                {
+                    "network": network.state_dict(),
+                    "averaged": averaged.state_dict(),
+                    "optimiser": optimiser.state_dict(),
+                    "step": step,
+                    "elapsed": time.monotonic() - begun,
+                },
+                state_path,
+            )
+    report = judge(averaged.module, test, body, len(test.shards))
+    save(averaged.module, architecture, out, plan, report, step * plan.batch)
+    print(f"  test  {'  '.join(f'{k} {v:.2f}' for k, v in report.items())}", flush=True)
+    return report
