@@ -1,13 +1,17 @@
-"""Time deformable attention side by side with grid_sample and with torch.compile of the reference, in one run.
+"""Time deformable attention side by side with what else there is, in one run.
 
     python bench/msda.py [--device cpu|cuda] [--quick] [--json FILE]
 
+The peers: grid_sample for each level (the usual PyTorch form), torch.compile of the reference, and the package
+`deformops` (Triton on a GPU, plain PyTorch on a CPU). A peer that cannot run here is named, with the reason, in the
+table's foot and in the file.
+
 Each row is a shape, a pass (forward; backward with all gradients; frozen_backward, without the values' gradient) and a
 type. The contestants take turns of one call that is not timed, which brings their data into the caches again, and five
-that are, so that a busy machine hits all of them alike. Times are medians of wall time for one call, on a GPU with a
-synchronisation before and after it, launches therefore included. Backward times do not include the forward pass, in
-which the peers store what their backward pass reads (ours stores nothing). Before anything is timed the results are
-compared.
+that are (one, where a call takes long), so that a busy machine hits all of them alike. Times are medians of wall time
+for one call, on a GPU with a synchronisation before and after it, launches therefore included. Backward times do not
+include the forward pass, in which the peers store what their backward pass reads (ours stores nothing). Before anything
+is timed the results are compared.
 
 `bytes_moved` counts what has to cross the memory bus at least: each input and output once, of the values no more than
 is sampled, and the values' gradient written twice (zeros, then sums). `bandwidth_share` is that over our time, as a
@@ -26,22 +30,25 @@ import shutil
 import statistics
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+import msgspec
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torch._functorch import config as functorch_config
 
 from biopose_kernels import msda, reference
+from machine import describe
 
 Attention = Callable[..., Tensor]
 Shapes = tuple[tuple[int, int], ...]
 
 CALLS_A_TURN = 5
+LONG_S = 0.05  # a call from which on one call makes a turn
 PASSES = ("forward", "backward", "frozen_backward")
 TOLERANCE = {torch.float32: 1e-4, torch.float16: 3e-2, torch.bfloat16: 1e-1}  # a peer rounds in the type itself
 
@@ -93,9 +100,30 @@ def grid_sample_attention(value: Tensor, shapes: Shapes, centres: Tensor, offset
     return output.view(batch, heads * depth, -1).transpose(1, 2).contiguous()
 
 
-def contestants(device: str) -> dict[str, Attention]:
-    """Ours first, then the peers that can run here."""
+class DeformOps:
+    """The peer's functional form, which takes locations in 0..1 instead of points and offsets in pixels."""
+
+    def __init__(self) -> None:
+        from deformops.registry import msda as function
+
+        self.function = function
+        self.tables: dict[tuple[Shapes, torch.device], tuple[Tensor, Tensor]] = {}
+
+    def __call__(self, value: Tensor, shapes: Shapes, centres: Tensor, offsets: Tensor, logits: Tensor) -> Tensor:
+        if (shapes, value.device) not in self.tables:
+            sizes = torch.tensor(shapes)
+            first = torch.cat([torch.zeros(1, dtype=torch.int64), sizes.prod(1).cumsum(0)[:-1]])
+            self.tables[shapes, value.device] = sizes.to(value.device), first.to(value.device)
+        sizes, first = self.tables[shapes, value.device]
+        locations = centres[:, :, None, :, None] + offsets / sizes.flip(1)[:, None].to(offsets.dtype)
+        output: Tensor = self.function(value, sizes, first, locations, logits, method="softmax")
+        return output
+
+
+def contestants(device: str) -> tuple[dict[str, Attention], dict[str, str]]:
+    """Ours first, then the peers that can run here; and of the others, why they cannot."""
     found: dict[str, Attention] = {"ours": msda, "grid_sample": grid_sample_attention}
+    missing: dict[str, str] = {}
     if device == "cpu":
         usable = any(shutil.which(name) for name in ("c++", "g++", "clang++"))
     else:
@@ -103,8 +131,12 @@ def contestants(device: str) -> dict[str, Attention]:
     if usable:
         found["compiled_reference"] = torch.compile(reference.forward, dynamic=False)
     else:
-        print("torch.compile of the reference is left out: it needs a C++ compiler on a CPU and triton on a GPU.")
-    return found
+        missing["compiled_reference"] = "torch.compile needs a C++ compiler on a CPU and triton on a GPU"
+    try:
+        found["deformops"] = DeformOps()
+    except (ImportError, SyntaxError) as error:
+        missing["deformops"] = f"{error}; it needs Python 3.12 or 3.13 and: pip install deformops"
+    return found, missing
 
 
 def inputs_of(case: Case, device: str, dtype: torch.dtype) -> list[Tensor]:
@@ -146,17 +178,24 @@ def calls_for(
 
 
 def medians_ms(calls: dict[str, Callable[[], object]], device: str, seconds: float) -> dict[str, float]:
-    """Medians over at least 5 rounds of turns, for about `seconds`."""
+    """Medians over at least 5 rounds of turns, for about `seconds` (3 rounds where calls take long)."""
     wait = torch.cuda.synchronize if device == "cuda" else lambda: None
+    longest = 0.0
     for call in calls.values():
-        for _ in range(3):
+        for _ in range(2):
             call()
+        wait()
+        before = time.perf_counter()
+        call()
+        wait()
+        longest = max(longest, time.perf_counter() - before)
+    rounds, turn = (5, CALLS_A_TURN) if longest < LONG_S else (3, 1)
     times: dict[str, list[float]] = {name: [] for name in calls}
     start = time.perf_counter()
-    while time.perf_counter() - start < seconds or len(times["ours"]) < 5 * CALLS_A_TURN:
+    while time.perf_counter() - start < seconds or len(next(iter(times.values()))) < rounds * turn:
         for name, call in calls.items():
             call()
-            for _ in range(CALLS_A_TURN):
+            for _ in range(turn):
                 wait()
                 before = time.perf_counter()
                 call()
@@ -183,55 +222,72 @@ def copy_bandwidth(device: str) -> float:
     """Bytes a second that a copy of 64 MiB reads and writes."""
     source = torch.zeros(2**24, device=device)
     target = torch.empty_like(source)
-    calls: dict[str, Callable[[], object]] = {"ours": lambda: target.copy_(source)}
-    return 2 * source.numel() * 4 / (medians_ms(calls, device, 0.2)["ours"] / 1e3)
+    calls: dict[str, Callable[[], object]] = {"copy": lambda: target.copy_(source)}
+    return 2 * source.numel() * 4 / (medians_ms(calls, device, 0.2)["copy"] / 1e3)
 
 
-def main() -> None:
+def measured(case: Case, dtype: torch.dtype, attentions: dict[str, Attention], device: str, seconds: float,
+             bandwidth: float) -> list[dict[str, object]]:  # fmt: skip
+    """A row for each pass."""
+    torch._dynamo.reset()
+    inputs = inputs_of(case, device, dtype)
+    rows: list[dict[str, object]] = []
+    for which in PASSES:
+        times = medians_ms(calls_for(case, which, attentions, inputs), device, seconds)
+        moved = bytes_moved(case, which, inputs)
+        row: dict[str, object] = {"shape": case.name, "pass": which, "dtype": str(dtype).removeprefix("torch.")}
+        row |= {"people": case.people, "queries": case.queries, "levels": [list(level) for level in case.levels]}
+        row |= {f"{name}_ms": round(median, 4) for name, median in times.items()}
+        row |= {"bytes_moved": moved, "bandwidth_share": round(moved / (times["ours"] / 1e3) / bandwidth, 4)}
+        rows.append(row)
+    return rows
+
+
+def line(row: dict[str, object], names: Sequence[str]) -> str:
+    """One row of the table: times, and in brackets how many times ours."""
+    shown = " ".join(f"{row[f'{n}_ms']:>14.3f} ({row[f'{n}_ms'] / row['ours_ms']:4.1f}x)" for n in names)  # type: ignore[operator]
+    return f"{row['shape']:18} {row['people']:>2} {row['queries']:>6} {row['dtype']:9} {row['pass']:16} {shown}"
+
+
+def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    """-> the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--quick", action="store_true", help="one shape, under a minute")
     parser.add_argument("--threads", type=int, default=1, help="PyTorch's threads on a CPU (ours uses one)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the rows there")
-    options = parser.parse_args()
+    return parser.parse_args(arguments)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    options = parse(arguments)
     if options.device == "cuda" and not torch.cuda.is_available():
         sys.exit("--device cuda needs a GPU that PyTorch can use, and none was found; run with --device cpu.")
     torch.set_num_threads(options.threads)
     functorch_config.donated_buffer = False  # backward passes are repeated on one graph
 
-    attentions = contestants(options.device)
+    machine = describe()
+    attentions, missing = contestants(options.device)
     bandwidth = copy_bandwidth(options.device)
     dtypes = [torch.float32] if options.device == "cpu" else list(TOLERANCE)
     rows: list[dict[str, object]] = []
-    print(
-        f"{'shape':18} {'B':>2} {'Q':>6} {'type':9} {'pass':16} "
-        + " ".join(f"{name + ' ms':>22}" for name in attentions)
-    )
+    heads = " ".join(f"{name + ' ms':>22}" for name in attentions)
+    print(f"{'shape':18} {'B':>2} {'Q':>6} {'type':9} {'pass':16} {heads}")
     for case in QUICK if options.quick else FULL:
         for dtype in dtypes:
-            torch._dynamo.reset()
-            inputs = inputs_of(case, options.device, dtype)
-            for which in PASSES:
-                calls = calls_for(case, which, attentions, inputs)
-                times = medians_ms(calls, options.device, 1.0 if options.quick else 3.0)
-                moved = bytes_moved(case, which, inputs)
-                kind = str(dtype).removeprefix("torch.")
-                row: dict[str, object] = {"shape": case.name, "pass": which, "dtype": kind}
-                row |= {
-                    "people": case.people,
-                    "queries": case.queries,
-                    "levels": [list(level) for level in case.levels],
-                }
-                row |= {f"{name}_ms": round(median, 4) for name, median in times.items()}
-                row |= {"bytes_moved": moved, "bandwidth_share": round(moved / (times["ours"] / 1e3) / bandwidth, 4)}
-                rows.append(row)
-                shown = " ".join(f"{times[name]:>14.3f} ({times[name] / times['ours']:4.1f}x)" for name in attentions)
-                print(f"{case.name:18} {case.people:>2} {case.queries:>6} {kind:9} {which:16} {shown}", flush=True)
+            made = measured(case, dtype, attentions, options.device, 1.0 if options.quick else 3.0, bandwidth)
+            print("\n".join(line(row, list(attentions)) for row in made), flush=True)
+            rows += made
+    print(f"A copy moves {bandwidth / 1e9:.1f} GB/s here. Load before the run: {machine.load}.")
+    for name, reason in missing.items():
+        print(f"Not run: {name}: {reason}.")
     if options.json:
         device = torch.cuda.get_device_name() if options.device == "cuda" else "cpu"
-        about = {"device": device, "torch": torch.__version__, "threads": options.threads}
-        about["copy_bandwidth_gb_s"] = round(bandwidth / 1e9, 2)
-        options.json.write_text(json.dumps(about | {"rows": rows}, indent=1) + "\n")
+        about: dict[str, object] = {"bench": "msda", "machine": msgspec.to_builtins(machine), "device": device}
+        about |= {"torch": torch.__version__, "threads": options.threads, "not_run": missing}
+        about |= {"copy_bandwidth_gb_s": round(bandwidth / 1e9, 2), "rows": rows}
+        options.json.parent.mkdir(parents=True, exist_ok=True)
+        options.json.write_text(json.dumps(about, indent=1) + "\n")
 
 
 if __name__ == "__main__":
