@@ -21,6 +21,7 @@ from barcode import Picture, stamp
 from PIL import Image
 
 from biopose_client.schema import Health, Meta, Pose, StageHealth, pack
+from biopose_live.sinks.viewer.body_mesh import packed_mesh
 
 FPS = 20.0
 CSP = "default-src 'self'; img-src 'self' data: blob:; object-src 'none'; base-uri 'none'; frame-ancestors 'none'"
@@ -103,6 +104,7 @@ class FakeServer:
                 web.post("/api/record/start", self._start_recording),
                 web.post("/api/record/stop", self._stop_recording),
                 web.get("/api/recordings/{name}.zip", self._download),
+                web.get("/api/mesh", self._mesh),
                 web.get("/ws", self._socket),
                 web.get("/", self._index),
                 web.static("/assets", self.page / "assets"),
@@ -151,6 +153,9 @@ class FakeServer:
 
     async def _download(self, request: web.Request) -> web.Response:
         return web.Response(body=f"zip of {request.match_info['name']}".encode(), content_type="application/zip")
+
+    async def _mesh(self, request: web.Request) -> web.Response:
+        return web.Response(body=packed_mesh(None), content_type="application/octet-stream")
 
     async def _socket(self, request: web.Request) -> web.WebSocketResponse:
         socket = web.WebSocketResponse()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 from drawn import JOINT, KEYPOINT, WINDOW, Drawn, apart
 from fake_server import FakeServer, walk
+from PIL import Image
 
 from biopose_live.evaluation.overlay import projected
 
@@ -316,3 +318,40 @@ def test_bad_messages_do_not_stop_the_page(page: Page, start: Callable[..., Fake
     before = Drawn(page, SIZE).pixels
     page.wait_for_timeout(400)
     assert (Drawn(page, SIZE).pixels != before).any()
+
+
+def test_the_surface_is_fetched_shown_and_coloured(page: Page, start: Callable[..., FakeServer], shots: Path) -> None:
+    server = start()
+    open_live(page, server)
+    assert page.get_attribute("#surface", "aria-pressed") == "false"  # a processor draws here
+    page.click("[data-look=front]")
+    page.click("#surface")
+    page.wait_for_timeout(2500)
+    assert page.get_attribute("#surface", "aria-pressed") == "true"
+    page.screenshot(path=str(shots / "surface.png"))
+    page.route("**/ws*", lambda route: route.abort())
+    server.stop()  # the figure stands still
+    page.wait_for_selector("#state[data-state=lost]")
+    covered = {}
+    for name, button in (("plain", None), ("coloured", "#confidence"), ("bare", "#surface")):
+        if button is not None:
+            page.click(button)
+        page.wait_for_timeout(1500)
+        picture = Image.open(io.BytesIO(page.locator("#body").screenshot())).convert("RGB")
+        pixels = np.asarray(picture).astype(int)[60:-110]  # without legend and buttons
+        covered[name] = np.abs(pixels - pixels[20, -20]).sum(axis=2) > 60
+        covered[name + " hue"] = pixels
+    assert covered["plain"].sum() > 1.5 * covered["bare"].sum()
+    hue = covered["coloured hue"] - covered["plain hue"]
+    assert (np.abs(hue).sum(axis=2) > 40).sum() > 0.4 * covered["plain"].sum()
+    page.screenshot(path=str(shots / "surface-off.png"))
+
+
+def test_a_surface_of_another_body_is_not_shown(page: Page, start: Callable[..., FakeServer]) -> None:
+    meta, poses = walk()
+    meta.mesh.vertices += 1
+    open_live(page, start(recording=(meta, poses)))
+    page.click("#surface")
+    page.wait_for_selector("#notice:visible")
+    assert "another body file" in page.inner_text("#notice")
+    assert page.get_attribute("#surface", "aria-pressed") == "false"

@@ -15,10 +15,13 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import numpy as np
 import pytest
 from fake_server import walk
 
 from biopose_client.schema import Health, StageHealth, pack
+from biopose_live.body.model import BodyModel
+from biopose_live.sinks.viewer.body_mesh import packed_mesh
 
 WEB = Path(__file__).parents[2] / "clients" / "web"
 SOURCES = sorted((WEB / "src").glob("*.ts"))
@@ -74,7 +77,12 @@ def test_unit_tests(node: str, tmp_path: Path) -> None:
         "other": b"pose " + msgspec.msgpack.encode(pose | {"v": "2.0"}),
     }
     (tmp_path / "messages.json").write_text(json.dumps({name: raw.hex() for name, raw in messages.items()}))
+    surface, expected = posed_surface()
+    (tmp_path / "surface.bin").write_bytes(surface)
+    (tmp_path / "surface.json").write_text(json.dumps(expected))
     given = {
+        "SURFACE_BIN": "surface.bin",
+        "SURFACE_JSON": "surface.json",
         "MSGPACK_CASES": "cases.json",
         "META_JSON": "meta.json",
         "POSES_JSON": "poses.json",
@@ -92,6 +100,18 @@ def test_unit_tests(node: str, tmp_path: Path) -> None:
     assert passed is not None
     assert int(passed[1]) >= 35
     assert re.search(r"skipped 0\b", done.stdout)
+
+
+def posed_surface() -> tuple[bytes, dict[str, Any]]:
+    """-> the packed surface, a pose, and where the body model has some of its vertices then."""
+    rng = np.random.default_rng(7)
+    theta, betas, place = rng.normal(0, 0.4, (24, 3)), rng.normal(0, 1, 10), [0.4, -0.1, 3.0]
+    theta[5] = 0.0
+    vertices = BodyModel.load().forward(theta, betas, np.array(place)).vertices
+    assert vertices is not None
+    numbers = rng.choice(len(vertices), 400, replace=False)
+    pose = {"theta": theta.tolist(), "betas": betas.tolist(), "translation": place}
+    return packed_mesh(None), {**pose, "numbers": numbers.tolist(), "vertices": vertices[numbers].tolist()}
 
 
 def _values() -> list[Any]:

@@ -9,6 +9,8 @@
 import * as THREE from "three";
 import { OrbitControls } from "three/examples/jsm/controls/OrbitControls.js";
 
+import { BodyMesh, drawnByProcessor } from "./body_mesh";
+import type { Surface } from "./body_surface";
 import { CameraFrame, turned } from "./camera_frame";
 import { DrawPace } from "./draw_pace";
 import type { Meta, Person, Pose } from "./schema";
@@ -18,6 +20,7 @@ export interface BodyLayers {
   axes: boolean;
   ghost: boolean;
   confidence: boolean;
+  surface: boolean;
 }
 
 export type Standpoint = "front" | "side" | "top" | "corner";
@@ -26,17 +29,18 @@ interface Colours {
   background: number;
   grid: number;
   gridMain: number;
+  skin: number;
   centre: string;
   left: string;
   right: string;
 }
 
 const DARK: Colours = {
-  background: 0x10151c, grid: 0x222b36, gridMain: 0x36434f, centre: SIDE_COLOURS.c, left: SIDE_COLOURS.l,
+  background: 0x10151c, grid: 0x222b36, gridMain: 0x36434f, skin: 0x8fa6bd, centre: SIDE_COLOURS.c, left: SIDE_COLOURS.l,
   right: SIDE_COLOURS.r,
 };
 const LIGHT: Colours = {
-  background: 0xeef1f5, grid: 0xd7dde4, gridMain: 0xb9c3cd, centre: "#48525e", left: "#1769d1", right: "#d0620a",
+  background: 0xeef1f5, grid: 0xd7dde4, gridMain: 0xb9c3cd, skin: 0xb9c9da, centre: "#48525e", left: "#1769d1", right: "#d0620a",
 };
 
 const MOST_PEOPLE = 4;
@@ -50,7 +54,7 @@ const WIDEST_SIGMA = Math.tan(0.7);
 const UP = new THREE.Vector3(0, 1, 0);
 
 export class BodyView {
-  readonly layers: BodyLayers = { axes: false, ghost: true, confidence: false };
+  readonly layers: BodyLayers = { axes: false, ghost: true, confidence: false, surface: false };
   chosen: number | null = null;
   private readonly renderer: THREE.WebGLRenderer;
   private readonly scene = new THREE.Scene();
@@ -64,6 +68,9 @@ export class BodyView {
   private joints: THREE.InstancedMesh | null = null;
   private ghosts: THREE.InstancedMesh | null = null;
   private axes: THREE.LineSegments | null = null;
+  private mesh: BodyMesh | null = null;
+  private meshFits = false;
+  private meta: Meta | null = null;
   private pose: Pose | null = null;
   private placed = false;
   private floor = 0;
@@ -92,6 +99,19 @@ export class BodyView {
     this.look("corner");
   }
 
+  /** Whether a processor does the graphics' work: then the surface costs what the live picture needs. */
+  get slow(): boolean {
+    return drawnByProcessor(this.renderer.getContext());
+  }
+
+  /** -> whether the surface is of the body that this run poses. */
+  setSurface(surface: Surface): boolean {
+    this.mesh = new BodyMesh(surface, this.scene);
+    this.meshFits = this.meta !== null && this.mesh.setMeta(this.meta);
+    this.refresh();
+    return this.meshFits;
+  }
+
   setTheme(dark: boolean): void {
     this.colours = dark ? DARK : LIGHT;
     this.scene.background = new THREE.Color(this.colours.background);
@@ -105,6 +125,8 @@ export class BodyView {
 
   setMeta(meta: Meta): void {
     this.skeleton = skeletonOf(meta);
+    this.meta = meta;
+    this.meshFits = this.mesh?.setMeta(meta) ?? false;
     for (const mesh of [this.bones, this.joints, this.ghosts, this.axes]) {
       if (mesh === null) continue;
       this.scene.remove(mesh);
@@ -197,7 +219,8 @@ export class BodyView {
     if (bones === null || joints === null || ghosts === null || axes === null) return;
     bones.count = joints.count = ghosts.count = 0;
     let lines = 0;
-    for (const person of people) {
+    this.mesh?.hide();
+    for (const [number, person] of people.entries()) {
       const rotation = this.frame.update(person, skeleton);
       const at = person.joints.map((joint) => new THREE.Vector3(...turned(rotation, joint)));
       this.follow(person, at, skeleton);
@@ -205,6 +228,8 @@ export class BodyView {
       const sigmas = swingSigmas(skeleton, person);
       const pale = this.chosen !== null && this.chosen !== person.id;
       const colour = (body: number) => this.colourOf(body, sure[body] ?? 0, skeleton, pale);
+      if (this.layers.surface && this.meshFits)
+        this.mesh?.show(number, person, rotation, (body) => this.skinColour(sure[body] ?? person.confidence), pale);
       skeleton.centres.forEach((joint, body) => {
         const centre = at[joint];
         if (centre === undefined) return;
@@ -262,6 +287,11 @@ export class BodyView {
     if (this.layers.confidence) COLOUR.set(`rgb(${confidenceColour(sure).join(",")})`);
     else COLOUR.set(this.colours[{ l: "left", r: "right", c: "centre" }[skeleton.sides[body] ?? "c"] as "left"]);
     return pale ? COLOUR.lerp(new THREE.Color(this.colours.background), 0.6) : COLOUR;
+  }
+
+  private skinColour(sure: number): THREE.Color {
+    if (!this.layers.confidence) return COLOUR.set(this.colours.skin);
+    return COLOUR.set(`rgb(${confidenceColour(sure).join(",")})`);
   }
 
   private axes3(axes: THREE.LineSegments, line: number, centre: THREE.Vector3, turn: number[] | undefined): number {

@@ -18,6 +18,7 @@ import { Replay } from "./replay";
 import { RecordingButton } from "./recording_button";
 import type { Meta, Pose } from "./schema";
 import { takeScreenshot } from "./screenshot";
+import { SurfaceButton } from "./surface_button";
 import { StatusLine } from "./status_line";
 import { Theme } from "./theme";
 import { type Jpeg, parseMessage } from "./wire";
@@ -68,6 +69,7 @@ function state(now: State): void {
   status.state(now);
   recording.enabled = now.name === "live";
   if (now.name === "live") void ask();
+  if (now.name === "live" || now.name === "replay") surface.begin();
   if (now.name === "connecting") complained = false;
   if (now.name === "replay") for (const note of notes) status.say(note);
 }
@@ -277,6 +279,7 @@ for (const button of document.querySelectorAll<HTMLButtonElement>("[data-body]")
     body.layers[button.dataset.body as "ghost" | "axes"] = on;
     body.refresh();
   });
+const surface = new SurfaceButton(api, body, (text) => status.say(text));
 for (const button of document.querySelectorAll<HTMLButtonElement>("[data-look]"))
   button.addEventListener("click", () => body?.look(button.dataset.look as Standpoint));
 toggle(element("confidence", HTMLButtonElement), (on) => {
