@@ -42,7 +42,7 @@ from torch import Tensor
 from torch._functorch import config as functorch_config
 
 from biopose_kernels import msda, reference
-from machine import describe
+from machine import Machine, describe
 
 Attention = Callable[..., Tensor]
 Shapes = tuple[tuple[int, int], ...]
@@ -249,6 +249,22 @@ def line(row: dict[str, object], names: Sequence[str]) -> str:
     return f"{row['shape']:18} {row['people']:>2} {row['queries']:>6} {row['dtype']:9} {row['pass']:16} {shown}"
 
 
+def write(
+    options: argparse.Namespace,
+    machine: Machine,
+    missing: dict[str, str],
+    bandwidth: float,
+    rows: list[dict[str, object]],
+) -> None:
+    """Writes all rows so far."""
+    device = torch.cuda.get_device_name() if options.device == "cuda" else "cpu"
+    about: dict[str, object] = {"bench": "msda", "machine": msgspec.to_builtins(machine), "device": device}
+    about |= {"torch": torch.__version__, "threads": options.threads, "not_run": missing}
+    about |= {"copy_bandwidth_gb_s": round(bandwidth / 1e9, 2), "rows": rows}
+    options.json.parent.mkdir(parents=True, exist_ok=True)
+    options.json.write_text(json.dumps(about, indent=1) + "\n")
+
+
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     """-> the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -278,16 +294,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
             made = measured(case, dtype, attentions, options.device, 1.0 if options.quick else 3.0, bandwidth)
             print("\n".join(line(row, list(attentions)) for row in made), flush=True)
             rows += made
+            if options.json:  # after every shape: the large ones take minutes
+                write(options, machine, missing, bandwidth, rows)
     print(f"A copy moves {bandwidth / 1e9:.1f} GB/s here. Load before the run: {machine.load}.")
     for name, reason in missing.items():
         print(f"Not run: {name}: {reason}.")
-    if options.json:
-        device = torch.cuda.get_device_name() if options.device == "cuda" else "cpu"
-        about: dict[str, object] = {"bench": "msda", "machine": msgspec.to_builtins(machine), "device": device}
-        about |= {"torch": torch.__version__, "threads": options.threads, "not_run": missing}
-        about |= {"copy_bandwidth_gb_s": round(bandwidth / 1e9, 2), "rows": rows}
-        options.json.parent.mkdir(parents=True, exist_ok=True)
-        options.json.write_text(json.dumps(about, indent=1) + "\n")
 
 
 if __name__ == "__main__":
