@@ -9,6 +9,8 @@ L levels, P points of a level, N = L * P points of a query and head.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -44,7 +46,7 @@ def backward(
 ) -> tuple[Tensor | None, Tensor, Tensor]:
     """Gradients of value (None unless asked for), offsets and logits from the output's gradient [B, Q, H * D]."""
     kind = _working_type(value)
-    to_value = torch.zeros(value.shape, dtype=kind) if value_gradient else None
+    to_value = _large_zeros(value.shape, kind) if value_gradient else None
     to_offsets = torch.zeros(offsets.shape, dtype=kind)
     to_logits = torch.zeros(logits.shape, dtype=kind)
     if value.numel() and offsets.numel():
@@ -64,6 +66,11 @@ def backward(
 
 def _working_type(value: Tensor) -> torch.dtype:
     return torch.float64 if value.dtype == torch.float64 else torch.float32
+
+
+def _large_zeros(shape: Sequence[int], kind: torch.dtype) -> Tensor:
+    # NumPy asks the system for huge pages, PyTorch does not: at 66 MB, touched all over, 5 ms against 33.
+    return torch.from_numpy(np.zeros(tuple(shape), np.float64 if kind == torch.float64 else np.float32))
 
 
 def _dense(tensor: Tensor, kind: torch.dtype) -> NDArray[np.floating]:
