@@ -16,7 +16,8 @@ from biopose_live.cli.options import build_parser
 from biopose_live.errors import EXIT_OK, EXIT_SINK, EXIT_SOURCE, EXIT_USAGE
 from biopose_live.neurik.person_file import read_person_file
 from biopose_live.pipeline import calibration_run
-from biopose_live.pipeline.calibration_run import MOVES, Move, skeleton_file
+from biopose_live.pipeline.measurement import report, skeleton_file
+from biopose_live.pipeline.moves import MOVES, Move
 from biopose_live.settings import OPTION_NAMES
 from biopose_live.sinks.recording import Recording
 
@@ -135,9 +136,9 @@ def test_the_guide_says_once_that_it_waits() -> None:
 
 def test_a_poor_calibration_is_called_poor(made: Path) -> None:
     person = read_person_file(made)
-    assert len(command.report(person)) == 2
+    assert len(report(person)) == 2
     person.quality.spread_mm = float("nan")
-    assert "calibrate again" in command.report(person)[-1]
+    assert "calibrate again" in report(person)[-1]
 
 
 class Script:
@@ -145,7 +146,7 @@ class Script:
 
     def __init__(self, gains: list[float], pause: float = 0.5) -> None:
         self.gains, self.pause, self.t = gains, pause, 0.0
-        self.shapes = self
+        self.measurement = self
         self.seconds = 0.0
 
     def step(self) -> tuple[float, bool]:

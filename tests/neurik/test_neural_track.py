@@ -148,6 +148,17 @@ def test_who_was_calibrated_keeps_that_skeleton(
         np.testing.assert_allclose(track.update(float(t), frame, betas, True).scales, wanted, rtol=1e-12)
 
 
+def test_who_is_calibrated_meanwhile_gets_that_skeleton(
+    solver: NeuralSolver, calibrator: Calibrator, clip: tuple[np.ndarray, np.ndarray]
+) -> None:
+    track = NeuralTrack(solver, calibrator)
+    found = [track.update(n / 30, clip[1][n], MEAN + (n >= 20) * 0.5, 5 < n < 10 or n >= 20).scales for n in range(25)]
+    for n in range(7, 20):  # held while the shape is measured anew
+        np.testing.assert_array_equal(found[n], found[6])
+    for n in range(20, 25):
+        np.testing.assert_allclose(found[n], calibrator(MEAN + 0.5).scales, rtol=1e-12)
+
+
 def test_a_frame_that_is_not_later_gets_the_last_answer(
     solver: NeuralSolver, calibrator: Calibrator, clip: tuple[np.ndarray, np.ndarray]
 ) -> None:

@@ -21,6 +21,7 @@ from barcode import Picture, stamp
 from PIL import Image
 
 from biopose_client.schema import Health, Meta, Pose, StageHealth, pack
+from biopose_live.pipeline.moves import MOVES
 from biopose_live.sinks.viewer.body_mesh import packed_mesh
 
 FPS = 20.0
@@ -61,6 +62,9 @@ class FakeServer:
         self.meta, self.poses = recording or walk()
         self.recorded = 0
         self.is_recording = False
+        moves = [{"instruction": move.instruction, "seconds": move.seconds} for move in MOVES]
+        self.calibration: dict[str, object] = {"phase": "idle", "moves": moves}
+        self.asked: dict[str, object] | None = None  # by the page, to be measured
         self._picture_first = picture_first
         self._fps = fps
         self._order = [*range(len(self.poses)), *range(len(self.poses) - 2, 0, -1)]
@@ -105,6 +109,9 @@ class FakeServer:
                 web.post("/api/record/stop", self._stop_recording),
                 web.get("/api/recordings/{name}.zip", self._download),
                 web.get("/api/mesh", self._mesh),
+                web.get("/api/calibration", self._calibration),
+                web.post("/api/calibration/start", self._start_calibration),
+                web.post("/api/calibration/cancel", self._cancel_calibration),
                 web.get("/ws", self._socket),
                 web.get("/", self._index),
                 web.static("/assets", self.page / "assets"),
@@ -156,6 +163,18 @@ class FakeServer:
 
     async def _mesh(self, request: web.Request) -> web.Response:
         return web.Response(body=packed_mesh(None), content_type="application/octet-stream")
+
+    async def _calibration(self, request: web.Request) -> web.Response:
+        return web.json_response(self.calibration)
+
+    async def _start_calibration(self, request: web.Request) -> web.Response:
+        self.asked = await request.json()
+        self.calibration = {**self.calibration, "phase": "measuring", "move": 0, "left_s": 3.0, "seen": True}
+        return web.json_response(self.calibration)
+
+    async def _cancel_calibration(self, request: web.Request) -> web.Response:
+        self.calibration = {**self.calibration, "phase": "cancelled"}
+        return web.json_response(self.calibration)
 
     async def _socket(self, request: web.Request) -> web.WebSocketResponse:
         socket = web.WebSocketResponse()

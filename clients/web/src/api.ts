@@ -74,8 +74,14 @@ export class Api {
     return (await this.request("GET", `/api/recordings/${encodeURIComponent(id)}.zip`)).blob();
   }
 
-  private async request(method: string, path: string): Promise<Response> {
-    const answer = await fetch(path, { method, headers: this.headers, cache: "no-store" });
+  /** -> the answer's content; `content` is what is sent. */
+  async json<T>(method: string, path: string, content?: unknown): Promise<T> {
+    return (await (await this.request(method, path, content)).json()) as T;
+  }
+
+  private async request(method: string, path: string, content?: unknown): Promise<Response> {
+    const body = content === undefined ? null : JSON.stringify(content);
+    const answer = await fetch(path, { method, headers: this.headers, cache: "no-store", body });
     if (answer.status === 401 || answer.status === 403) throw new Refused("the token is wrong");
     if (!answer.ok) throw new ServerSays(await reason(answer));
     return answer;

@@ -8,6 +8,7 @@ import { type Aligned, PoseBuffer, rtpTimestamp } from "./alignment";
 import { AnglePanel } from "./angle_panel";
 import { Api, type ReplayInfo } from "./api";
 import { BodyView, type Standpoint } from "./body_view";
+import { Calibration } from "./calibration";
 import { Connection, type State } from "./connection";
 import { HeldPicture } from "./held_picture";
 import { element, toggle } from "./page";
@@ -44,6 +45,7 @@ const connection = new Connection(
 const replay = new Replay(api, element("video", HTMLVideoElement), {
   meta: message, show: showRecorded, past, lost: () => connection.replayLost(),
 });
+new Calibration(api, picture, () => people.current);
 const status = new StatusLine(() => connection.retryNow());
 const recording = new RecordingButton(api, (text) => status.say(text));
 let session = "";
@@ -68,6 +70,7 @@ function openBodyView(): BodyView | null {
 function state(now: State): void {
   status.state(now);
   recording.enabled = now.name === "live";
+  element("calibrate", HTMLButtonElement).disabled = now.name !== "live";
   if (now.name === "live") void ask();
   if (now.name === "live" || now.name === "replay") surface.begin();
   if (now.name === "connecting") complained = false;

@@ -32,8 +32,10 @@ export class PictureView {
   private skeleton: Skeleton | null = null;
   private aligned: Aligned | null = null;
   private hasPicture = false;
+  /** Where the picture lies on the canvas: left, top, width, height, px of the canvas. */
+  area: [number, number, number, number] = [0, 0, 0, 0];
 
-  constructor(private readonly canvas: HTMLCanvasElement) {
+  constructor(readonly canvas: HTMLCanvasElement) {
     const context = canvas.getContext("2d", { alpha: false });
     if (context === null) throw new Error("this browser has no 2D canvas");
     this.context = context;
@@ -100,6 +102,7 @@ export class PictureView {
     const zoom = Math.min(width / this.picture.width, height / this.picture.height);
     const left = (width - this.picture.width * zoom) / 2;
     const top = (height - this.picture.height * zoom) / 2;
+    this.area = [left, top, this.picture.width * zoom, this.picture.height * zoom];
     if (this.layers.mirrored) g.setTransform(-zoom, 0, 0, zoom, width - left, top);
     else g.setTransform(zoom, 0, 0, zoom, left, top);
     g.drawImage(this.picture, 0, 0);

@@ -18,8 +18,7 @@ from biopose_live.settings import Settings
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from biopose_live.neurik.person_file import PersonFile
-    from biopose_live.pipeline.calibration_run import Move
+    from biopose_live.pipeline.moves import Move
 
 OPTIONS = (
     "camera", "video", "url", "demo", "duration", "height", "mass", "fov", "intrinsics", "camera_pitch", "detector",
@@ -32,8 +31,6 @@ A later run starts with the result and holds it: {PROGRAM} --camera 0 --calibrat
 """
 DEFAULT_OUT = Path("person.json")
 UNSEEN_FRAMES = 30  # in a row, before it is said that nobody is seen well
-GOOD_SPREAD_MM = 10.0
-GOOD_RESIDUAL_MM = 15.0
 
 
 class TerminalGuide:
@@ -76,7 +73,9 @@ def main(arguments: Sequence[str]) -> int:
     from rich.console import Console
 
     from biopose_live.cli.main import frames_of
-    from biopose_live.pipeline.calibration_run import MOVES, run_calibration, skeleton_file
+    from biopose_live.pipeline.calibration_run import run_calibration
+    from biopose_live.pipeline.measurement import report, skeleton_file
+    from biopose_live.pipeline.moves import MOVES
 
     console = Console(highlight=False)
     frames = frames_of(settings) if settings.every_frame else None
@@ -87,17 +86,3 @@ def main(arguments: Sequence[str]) -> int:
     console.print(f"Written: {out} and {skeleton_file(out)}.", markup=False, soft_wrap=True)
     console.print(f"Use it:  {PROGRAM} … --calibration {out}", markup=False, soft_wrap=True)
     return EXIT_OK
-
-
-def report(person: PersonFile) -> list[str]:
-    """-> what was found and how good it is, in plain sentences."""
-    quality = person.quality
-    lines = [
-        f"Height {person.height:.2f} m{'' if person.mass is None else f', mass {person.mass:g} kg'}; "
-        f"{quality.frames} frames in {quality.seconds:.0f} s.",
-        f"Bone lengths agree to {quality.spread_mm:.1f} mm (one-sigma over the session); "
-        f"markers fit the skeleton to {quality.marker_residual_mm:.1f} mm.",
-    ]
-    if not quality.spread_mm < GOOD_SPREAD_MM or not quality.marker_residual_mm < GOOD_RESIDUAL_MM:
-        lines.append("That is not good: calibrate again, closer to the camera, in good light and tight clothes.")
-    return lines

@@ -72,6 +72,7 @@ class NeuralTrack:
         self._scale_sum = np.zeros((solver.layout.bodies, 3))
         self._frames = 0
         self._held: Floats | None = None
+        self._held_betas = np.zeros(0)  # those of the settled shape
 
     def update(self, t: float, markers: Floats, betas: Floats, settled: bool) -> Solved:
         """markers (M, 3) m in the world at `t` s; betas of the person's shape -> the frame's coordinates.
@@ -106,15 +107,15 @@ class NeuralTrack:
 
     def _scales(self, now: Floats, betas: Floats, settled: bool) -> Floats:
         """-> (B, 3) to use for this frame."""
+        known = not self._frames if self._held is None else not np.array_equal(betas, self._held_betas)
+        if settled and known:
+            # Settled before anything was seen, or another shape than the one that settled: the person was calibrated.
+            self._held, self._held_betas = self._calibrator(betas).scales, betas.copy()
         if self._held is not None:
-            return self._held
-        if settled and not self._frames:
-            # Settled before anything was seen: the person was calibrated beforehand.
-            self._held = self._calibrator(betas).scales
             return self._held
         self._scale_sum += np.log(now)
         self._frames += 1
         mean: Floats = np.exp(self._scale_sum / self._frames)
         if settled:
-            self._held = mean
+            self._held, self._held_betas = mean, betas.copy()
         return mean

@@ -16,6 +16,7 @@ import msgspec
 import zmq
 
 from biopose_client.schema import Health
+from biopose_live.pipeline.live_calibration import CalibrationState, CalibrationWish
 from biopose_live.pipeline.metrics import Summary
 from biopose_live.pipeline.sockets import RECONNECT_MS, address
 from biopose_live.settings import Settings
@@ -68,14 +69,20 @@ class Beat(msgspec.Struct):
     failure: Failure | None = None
     problems: list[str] = []  # all outputs given up so far, a sentence each
     notices: list[str] = []  # warnings logged since the last report
+    wish: CalibrationWish | None = None  # sinks only: the last that a viewer had
+    calibration: CalibrationState | None = None  # mqhmr only: how far a measurement is
 
 
 class Command(msgspec.Struct):
-    """`go`: capture may start. `stop`: capture must end. `health`, `close`: for the sinks. `exit`: leave."""
+    """`go`: capture may start. `stop`: capture must end. `health`, `close`: for the sinks. `exit`: leave.
 
-    kind: Literal["go", "stop", "health", "close", "exit"]
+    `calibrate`: mqhmr is to measure somebody, or to stop that; `calibration`: the sinks learn how far it is."""
+
+    kind: Literal["go", "stop", "health", "close", "exit", "calibrate", "calibration"]
     health: Health | None = None
     summary: Summary | None = None
+    wish: CalibrationWish | None = None
+    calibration: CalibrationState | None = None
 
 
 _encoder = msgspec.msgpack.Encoder()

@@ -19,6 +19,7 @@ import zmq
 
 from biopose_live.pipeline.control import Beat, Command, ControlLink, Failure, State
 from biopose_live.pipeline.counters import StageCounters
+from biopose_live.pipeline.live_calibration import CalibrationState, CalibrationWish
 
 PERIOD_S = 0.1
 ORPHAN_GRACE_S = 2.0  # how long a stage may take to leave once the parent is gone
@@ -48,6 +49,8 @@ class Heartbeat(threading.Thread):
         self.reason = ""
         self.failure: Failure | None = None
         self.problems: list[str] = []
+        self.wish: CalibrationWish | None = None
+        self.calibration: CalibrationState | None = None
         self._context = context
         self._directory = directory
         self._stage = stage
@@ -97,7 +100,7 @@ class Heartbeat(threading.Thread):
                 self.stop.set()
             case "exit":
                 self.leave.set()
-            case "health" | "close":
+            case "health" | "close" | "calibrate" | "calibration":
                 self.commands.append(command)
 
     def _beat(self) -> Beat:
@@ -122,6 +125,8 @@ class Heartbeat(threading.Thread):
             failure=self.failure,
             problems=list(self.problems),
             notices=notices,
+            wish=self.wish,
+            calibration=self.calibration,
         )
 
     def _watch_parent(self) -> None:

@@ -18,11 +18,12 @@ from biopose_client.schema import Health
 from biopose_live.errors import EXIT_FAILURE, EXIT_OK
 from biopose_live.pipeline.child import Child
 from biopose_live.pipeline.control import Assignment, Beat, Command, ControlHub, settings_to_map
+from biopose_live.pipeline.live_calibration import CalibrationState, CalibrationWish
 from biopose_live.pipeline.metrics import Summary
 from biopose_live.pipeline.ring import FrameRing
 from biopose_live.pipeline.run_metrics import RunMetrics, StageState
 from biopose_live.pipeline.session_directory import SessionDirectory
-from biopose_live.pipeline.stage_table import CAPTURE, SINKS, STAGES, StageTable
+from biopose_live.pipeline.stage_table import CAPTURE, MQHMR, SINKS, STAGES, StageTable
 from biopose_live.settings import Settings
 from biopose_live.sinks.viewer.access import ViewAccess
 
@@ -85,6 +86,8 @@ class Supervisor:
             for row, name in enumerate(STAGES)
         }
         self._problems: list[str] = []
+        self._wish: CalibrationWish | None = None
+        self._calibration: CalibrationState | None = None
         self._going = False
         self._first_frame = 0.0
         self._next_health = 0.0
@@ -154,6 +157,13 @@ class Supervisor:
         for notice in beat.notices:
             log.warning("%s", notice)
         self._problems.extend(problem for problem in beat.problems if problem not in self._problems)
+        if beat.wish is not None and beat.wish != self._wish:
+            self._wish = beat.wish
+            self._command(MQHMR, Command("calibrate", wish=beat.wish))
+        news = beat.calibration
+        if news is not None and (news != self._calibration or news.phase in ("measuring", "computing")):
+            self._calibration = news
+            self._command(SINKS, Command("calibration", calibration=news))
 
     def _look_after(self, child: Child) -> Ending | None:
         if not child.pid:

@@ -27,6 +27,7 @@ from biopose_live.errors import EXIT_FAILURE, UserError
 from biopose_live.messages import Decoder, FrameRef, encode
 from biopose_live.pipeline.control import GOODBYE_MS, Assignment, Failure, settings_from_map
 from biopose_live.pipeline.heartbeat import Heartbeat, NoticeHandler, die_with_parent
+from biopose_live.pipeline.live_calibration import CalibrationWish, LiveCalibration
 from biopose_live.pipeline.metrics import Summary
 from biopose_live.pipeline.ring import FrameRing
 from biopose_live.pipeline.run_metrics import RunMetrics, StageState
@@ -141,9 +142,12 @@ class Worker:
     def _transform(self, stage: Stage, receiver: Receiver, sender: Sender) -> None:
         beat, row = self._heartbeat, self._row
         decoder: Decoder[Any] = Decoder(INPUT_TYPES[self._name])
+        calibration: LiveCalibration | None = None
         try:
             beat.state = "ready"
             while not beat.leave.is_set():
+                while beat.commands:
+                    calibration = self._calibrate(beat.commands.popleft().wish, stage, calibration)
                 if not beat.linked:
                     beat.linked = sender.linked
                 data = receiver.receive(POLL_MS)
@@ -154,6 +158,9 @@ class Worker:
                 row.received += 1
                 row.last_in = seq_of(message)
                 result = stage.process(message)
+                if calibration is not None and result is not None:
+                    calibration.take(result)
+                    beat.calibration = calibration.state
                 ms = (time.monotonic_ns() - started) / 1e6
                 if result is not None:
                     stamp(result, message, self._name, ms)
@@ -165,6 +172,17 @@ class Worker:
                 beat.sample(ms)
         finally:
             receiver.close()
+
+    def _calibrate(
+        self, wish: CalibrationWish | None, stage: Any, running: LiveCalibration | None
+    ) -> LiveCalibration | None:
+        """-> the measurement that goes on after a wish."""
+        if wish is None:
+            return running
+        if running is not None:
+            running.cancel()
+            self._heartbeat.calibration = running.state
+        return running if wish.out is None else LiveCalibration(wish, stage, self._settings)
 
     def _run_sinks(self, context: zmq.Context[zmq.Socket[bytes]], sinks: Sinks) -> None:
         beat, row = self._heartbeat, self._row
@@ -193,8 +211,11 @@ class Worker:
                     due = time.monotonic() + IDLE_PERIOD_S
                     sinks.idle()
                     beat.problems = [*sinks.problems, *given_up]
+                    beat.wish = getattr(sinks, "wish", None)  # only those that show the run have wishes
                 while beat.commands:
                     command = beat.commands.popleft()
+                    if command.calibration is not None and hasattr(sinks, "calibration"):
+                        sinks.calibration(command.calibration)
                     if command.health is not None:
                         sinks.health(command.health)
                     elif command.summary is not None:

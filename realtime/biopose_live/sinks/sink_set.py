@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 
 from biopose_client import schema
 from biopose_live.pipeline.control import settings_to_map
+from biopose_live.pipeline.live_calibration import CalibrationState, CalibrationWish
 from biopose_live.settings import Settings
 from biopose_live.sinks.publish import Publisher, parse_address
 from biopose_live.sinks.session_meta import build_meta
@@ -112,6 +113,16 @@ class SinkSet:
             self._publisher.send(packed)
         if self._viewer is not None:
             self._viewer.health(health, packed)
+
+    @property
+    def wish(self) -> CalibrationWish | None:
+        """Whom a viewer wants measured, None while nobody has wanted that."""
+        return None if self._viewer is None else self._viewer.calibrations.wish
+
+    def calibration(self, state: CalibrationState) -> None:
+        """Hands on how far a measurement is."""
+        if self._viewer is not None:
+            self._viewer.calibrations.update(state)
 
     def idle(self) -> None:
         """Does what is due without a pose: `meta` each second, writing what waits."""

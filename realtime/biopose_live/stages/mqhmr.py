@@ -67,6 +67,16 @@ class MqhmrStage:
         """-> the running shape of a person who is tracked.  Raises KeyError."""
         return self._people[person_id].shape
 
+    def replace_shape(self, person_id: int, shape: ShapeEstimate) -> ShapeEstimate:
+        """Goes on with another shape of a person who is tracked; -> the one before.  Raises KeyError."""
+        track = self._people[person_id]
+        before, track.shape = track.shape, shape
+        return before
+
+    def know(self, betas: np.ndarray) -> None:
+        """Whoever comes from now on has this shape (S,): as if the run had begun with the calibration."""
+        self._known = betas
+
     def _warm_up(self) -> None:
         """Loads the compiled code on a made-up person, so that the first real frame does not wait for it."""
         facing = np.tile(np.eye(3), (24, 1, 1))
@@ -147,14 +157,15 @@ class MqhmrStage:
 
     def unseen_shape(self) -> ShapeEstimate:
         """-> the shape of somebody of whom no frame has been seen: what the settings tell about it."""
-        return ShapeEstimate(
-            self._body.n_shape,
-            self._stature,
-            self._stature_gradient,
-            self._settings.height,
-            self._known,
-            self._settle_s,
-        )
+        return self._shape(self._settings.height, self._known, self._settle_s)
+
+    def measured_shape(self, height: float | None = None, betas: np.ndarray | None = None) -> ShapeEstimate:
+        """-> a shape that is held, of `betas` (S,), or one that nothing is known of but the stature (m), and that goes
+        on learning for as long as it is used."""
+        return self._shape(height, betas, math.inf)
+
+    def _shape(self, height: float | None, known: np.ndarray | None, settle_s: float) -> ShapeEstimate:
+        return ShapeEstimate(self._body.n_shape, self._stature, self._stature_gradient, height, known, settle_s)
 
     def _new_track(self) -> PersonTrack:
         return PersonTrack(self._lifter, self._landmarks, self.unseen_shape())

@@ -21,6 +21,7 @@ from biopose_live import __version__
 from biopose_live.errors import UserError
 from biopose_live.sinks.viewer.access import ViewAccess
 from biopose_live.sinks.viewer.audience import Audience
+from biopose_live.sinks.viewer.calibrations import CalibrationDesk, CalibrationRequest
 from biopose_live.sinks.viewer.offers import OfferRefused, cleaned
 from biopose_live.sinks.viewer.page_server import PAGE, PageServer
 from biopose_live.sinks.viewer.recordings import RecordingDesk
@@ -41,6 +42,7 @@ class ViewerServer(PageServer):
         access: ViewAccess,
         audience: Audience,
         recordings: RecordingDesk,
+        calibrations: CalibrationDesk,
         source: str,
         page: Path = PAGE,
         body: Path | None = None,
@@ -49,6 +51,7 @@ class ViewerServer(PageServer):
         self.health: Health | None = None
         self._audience = audience
         self._recordings = recordings
+        self._calibrations = calibrations
         self._source = source
         self._sessions: dict[str, Any] = {}
 
@@ -63,6 +66,9 @@ class ViewerServer(PageServer):
             web.post("/api/record/start", self._start_recording),
             web.post("/api/record/stop", self._stop_recording),
             web.get("/api/recordings/{name}.zip", self._download),
+            web.get("/api/calibration", self._calibration),
+            web.post("/api/calibration/start", self._start_calibration),
+            web.post("/api/calibration/cancel", self._cancel_calibration),
         ]
 
     async def stop(self) -> None:
@@ -187,6 +193,26 @@ class ViewerServer(PageServer):
         return web.FileResponse(
             archive, headers={"Content-Disposition": 'attachment; filename="biopose-recording.zip"'}
         )
+
+    async def _calibration(self, request: web.Request) -> web.Response:
+        self.authorise(request)
+        return web.json_response(self._calibrations.told())
+
+    async def _start_calibration(self, request: web.Request) -> web.Response:
+        self.authorise(request)
+        try:
+            asked = msgspec.json.decode(await _body(request), type=CalibrationRequest)
+            self._calibrations.start(asked)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            raise web.HTTPBadRequest(text="A measurement is asked for by person, height and name.") from error
+        except UserError as error:
+            return web.json_response({"error": str(error)}, status=409)
+        return web.json_response(self._calibrations.told())
+
+    async def _cancel_calibration(self, request: web.Request) -> web.Response:
+        self.authorise(request)
+        self._calibrations.cancel()
+        return web.json_response(self._calibrations.told())
 
 
 async def _body(request: web.Request) -> bytes:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from biopose_client import schema
 from biopose_live.sinks.viewer.access import ViewAccess, listening_socket
+from biopose_live.sinks.viewer.calibrations import CalibrationDesk
 from biopose_live.sinks.viewer.recordings import RecordingDesk
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ class Viewer:
         self._meta = schema.pack(meta)
         self._source = source
         self._recordings = RecordingDesk(meta, settings, pictures if settings.get("record_video") else None)
+        self.calibrations = CalibrationDesk(settings)
         self._messages: deque[bytes] = deque(maxlen=WAITING)
         self._called = False  # `_hand_over` is on its way
         self._ready: Any = None  # (loop, audience, server), once it listens
@@ -106,7 +108,9 @@ class Viewer:
         self._loop = loop = asyncio.get_running_loop()
         self._stop = asyncio.Event()
         audience = Audience(self._meta)
-        server = ViewerServer(self._access, audience, self._recordings, self._source, body=self._body)
+        server = ViewerServer(
+            self._access, audience, self._recordings, self.calibrations, self._source, body=self._body
+        )
         try:
             sock = await self._listen()
             await server.start(sock, tls_context(self._access.certificate))
