@@ -124,3 +124,28 @@ def test_infinite_neighbours_outside_the_sample_do_not_leak(backend):
     with use_backend(backend):
         output = msda(value, [(2, 4)], torch.zeros(1, 1, 1, 2), offsets, torch.zeros(1, 1, 1, 1))
     assert output.item() == 4.0 * 0.75
+
+
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+@pytest.mark.parametrize("levels", [4, 5])
+def test_the_size_that_it_is_made_for(backend, make_inputs, run_both_ways, worst_error, dtype, levels):
+    _skip_what_triton_lacks(backend, dtype)
+    shapes = ((16, 12), (8, 6), (4, 3), (2, 2), (1, 1))[:levels]
+    inputs = [tensor.to(dtype) for tensor in make_inputs(shapes, 1, 3, 8, 4, 32)]
+    for frozen in (False, True):
+        with use_backend("reference"):
+            expected = run_both_ways(msda, shapes, [tensor.double() for tensor in inputs], frozen)
+        with use_backend(backend):
+            assert worst_error(run_both_ways(msda, shapes, inputs, frozen), expected) <= TOLERANCE[dtype]
+
+
+@pytest.mark.parametrize("shapes", [((0, 0),), ((0, 3), (3, 0)), ((2, 2), (0, 5), (3, 3))])
+@pytest.mark.parametrize(("batch", "queries"), [(0, 2), (1, 0), (2, 2)])
+def test_empty_levels_batches_and_queries(
+    backend, oracle, make_inputs, run_both_ways, worst_error, shapes, batch, queries
+):
+    inputs = make_inputs(shapes, batch, queries, 2, 3, 8)
+    expected = run_both_ways(oracle, shapes, inputs)
+    with use_backend(backend):
+        found = run_both_ways(msda, shapes, [tensor.float() for tensor in inputs])
+    assert worst_error(found, expected) <= 1e-5

@@ -14,7 +14,7 @@ HERE = Path(__file__).parent
 INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"
 
 triton = pytest.importorskip("triton", reason="triton is not installed")
-SIZES = {"H": 8, "D": 32, "L": 4, "P": 4, "TILE_N": 16, "TILE_D": 32}
+SIZES = {"H": 8, "D": 32, "P": 4}
 INTEGERS = {"Q", "S", "image_step", "token_step", "head_step"}
 
 
@@ -29,7 +29,7 @@ def test_interpreted_kernels_agree_with_grid_sample():
         check=False,
     )
     assert run.returncode == 0, run.stdout[-3000:] + run.stderr[-1000:]
-    assert re.search(r"\b2[0-9] passed", run.stdout), run.stdout
+    assert re.search(r"\b[3-9][0-9] passed", run.stdout), run.stdout
 
 
 def _compiled(kernel, capability, kind, **constants):
@@ -50,13 +50,15 @@ def _compiled(kernel, capability, kind, **constants):
 @pytest.mark.skipif(INTERPRETED, reason="interpreted kernels cannot be compiled")
 @pytest.mark.filterwarnings("ignore:TRITON_DEFAULT_FP_FUSION")
 @pytest.mark.parametrize("capability", [86, 90])
-@pytest.mark.parametrize("kind", ["fp32", "fp16", "bf16"])
-def test_compiles_for_the_gpus_aimed_at(capability, kind):
+@pytest.mark.parametrize(("kind", "levels"), [("fp32", 4), ("fp16", 4), ("bf16", 4), ("fp16", 5)])
+def test_compiles_for_the_gpus_aimed_at(capability, kind, levels):
     from biopose_kernels import triton_kernel
 
-    forward = _compiled(triton_kernel.forward_kernel, capability, kind)
-    frozen = _compiled(triton_kernel.backward_kernel, capability, kind, VALUE_GRADIENT=False)
-    full = _compiled(triton_kernel.backward_kernel, capability, kind, VALUE_GRADIENT=True)
+    tile_points, tile_channels, _ = triton_kernel._tile(levels * SIZES["P"], SIZES["D"])
+    size = {"L": levels, "TILE_N": tile_points, "TILE_D": tile_channels}
+    forward = _compiled(triton_kernel.forward_kernel, capability, kind, **size)
+    frozen = _compiled(triton_kernel.backward_kernel, capability, kind, VALUE_GRADIENT=False, **size)
+    full = _compiled(triton_kernel.backward_kernel, capability, kind, VALUE_GRADIENT=True, **size)
     for compiled in (forward, frozen, full):
         assert re.search(rf"^\.target sm_{capability}", compiled.asm["ptx"], re.MULTILINE)
         assert len(compiled.asm["cubin"]) > 1000
