@@ -8,7 +8,7 @@ Letters: P dense points, J = 24 joints.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -86,10 +86,26 @@ class ImageNetwork:
         are; other arguments as `observation.observe`."""
         crop = person_crop(keypoints)
         maps = self._encoder(crop.cut(image)).maps
+        return look_through(self._network, self._points, maps, crop, camera, up, keypoints, scores, world)
 
-        def look(estimate: Estimate) -> Evidence:
-            points, _, _ = place(self._points, estimate.rotations, estimate.translation, estimate.betas)
-            observation = observe(crop, camera, keypoints, scores, world, estimate, up, points)
-            return in_frame(self._network(maps, observation), crop, estimate)
 
-        return look
+def look_through(
+    network: LiteNetwork,
+    points: BodyPoints,
+    maps: Sequence[NDArray[np.float32]],
+    crop: Crop,
+    camera: Intrinsics,
+    up: Floats,
+    keypoints: Floats,
+    scores: Floats,
+    world: Floats | None,
+) -> Look:
+    """-> what answers for an estimate from the feature maps of a crop; `points` as `ImageNetwork`'s, other arguments as
+    `observation.observe`."""
+
+    def look(estimate: Estimate) -> Evidence:
+        placed, _, _ = place(points, estimate.rotations, estimate.translation, estimate.betas)
+        observation = observe(crop, camera, keypoints, scores, world, estimate, up, placed)
+        return in_frame(network(maps, observation), crop, estimate)
+
+    return look
