@@ -84,7 +84,7 @@ def test_frames_nobody_took_are_dropped_and_counted(video: Make, clock: Any) -> 
 
 
 def test_a_loop_goes_on_where_the_file_has_ended(video: Make) -> None:
-    source = open_video_file(video(count=6, rate=60), every_frame=False, loop=True)
+    source = open_video_file(video(count=6, rate=60), every_frame=False, loop="again")
     times = []
     while len(times) < 15:  # two and a half rounds
         if (frame := source.read(5.0)) is not None:
@@ -94,6 +94,21 @@ def test_a_loop_goes_on_where_the_file_has_ended(video: Make) -> None:
     steps = np.diff(times)
     assert (steps > 0).all()
     assert np.median(steps) == pytest.approx(NS / 60, rel=0.01)
+
+
+def test_to_and_fro_has_no_cut(video: Make) -> None:
+    # Each picture of these is brighter than the one before it.
+    source = open_video_file(video(count=5, rate=50), every_frame=False, loop="to and fro")
+    frames = []
+    while len(frames) < 14:
+        if (frame := source.read(5.0)) is not None:
+            frames.append((frame.index, frame.t_capture, frame.picture.pts))
+    source.close()
+    seen = [stamp for _, _, stamp in frames]
+    steps = dict(zip(sorted(set(seen)), itertools.count(), strict=False))
+    order = [0, 1, 2, 3, 4, 3, 2, 1, 0, 1, 2, 3, 4, 3, 2, 1]
+    assert [steps[stamp] for stamp in seen] == [order[index] for index, _, _ in frames]
+    assert np.diff([t for _, t, _ in frames]) == pytest.approx(NS / 50 * np.diff([index for index, _, _ in frames]))
 
 
 def test_closing_does_not_wait_for_a_frame_that_is_not_due(video: Make) -> None:

@@ -15,9 +15,9 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import av
 
@@ -31,6 +31,8 @@ from biopose_live.stages import EndOfStream
 
 log = logging.getLogger(__name__)
 
+Loop = Literal["no", "again", "to and fro"]
+
 LONGEST_NAP_S = 0.5  # so that closing never waits longer
 SHORTFALL_S = 0.5  # a file that ends this much before its own duration broke off
 
@@ -39,18 +41,18 @@ def open_video_file(
     path: Path,
     *,
     every_frame: bool,
-    loop: bool = False,
+    loop: Loop = "no",
     clock: Clock = time.monotonic_ns,
     sleep: Sleep | None = None,
 ) -> Source:
     """-> source of the frames of `path`; raises UserError when it is not a readable video.
 
-    `loop`: without an end, at real time."""
+    `loop` (at real time): "again" begins anew at the end, a cut; "to and fro" has none, and keeps a short clip's
+    pictures in memory."""
     container, stream = open_container(path)
     if every_frame:
         return EveryFrame(str(path), container, stream, clock=clock)
-    again = (lambda: open_container(path)) if loop else None
-    return Paced(str(path), container, stream, again, clock=clock, sleep=sleep)
+    return Paced(path, container, stream, loop, clock=clock, sleep=sleep)
 
 
 def open_container(path: Path) -> tuple[Any, Any]:
@@ -170,38 +172,49 @@ class Paced:
 
     def __init__(
         self,
-        name: str,
+        path: Path | str,
         container: Any,
         stream: Any,
-        again: Callable[[], tuple[Any, Any]] | None = None,
+        loop: Loop = "no",
         *,
         clock: Clock = time.monotonic_ns,
         sleep: Sleep | None = None,
     ) -> None:
-        """`again` opens the file anew whenever it has ended."""
         self._stop = threading.Event()
         self._clock = clock
         self._sleep: Sleep = sleep or self._stop.wait
         self._newest = NewestFrame()
-        self._name, self._container, self._stream, self._again = name, container, stream, again
+        self._path, self._container, self._stream, self._loop = path, container, stream, loop
         self._thread = threading.Thread(target=self._run, name="capture-decode", daemon=True)
         self._thread.start()
 
     def _run(self) -> None:
         try:
-            end = self._play(None)
-            while self._again is not None and not self._stop.is_set():
-                self._container, self._stream = self._again()
-                end = self._play(end)
+            interval = frame_interval_ns(self._stream)
+            frames = FileFrames(str(self._path), self._container, self._stream, "SLICE", self._stop.is_set)
+            kept: list[tuple[int, Any]] | None = [] if self._loop == "to and fro" else None
+            t = self._play(frames, None, kept)
+            while self._loop != "no" and not self._stop.is_set():
+                if kept is not None:
+                    last = kept[-1][0]
+                    # The last picture has just been shown, and the first is next.
+                    t = self._play([(last - since, picture) for since, picture in kept[-2::-1]], t)
+                    t = self._play(kept[1:], t)
+                    continue
+                container, stream = open_container(Path(self._path))
+                frames = FileFrames(str(self._path), container, stream, "SLICE", self._stop.is_set)
+                t = self._play(frames, t + interval)
             self._newest.finish(EndOfStream())
         except BaseException as error:  # whatever it is, the caller of `read` must see it
             self._newest.finish(error)
 
-    def _play(self, t_start: int | None) -> int:
-        """Plays the file from `t_start` (ns) or from when its first frame is decoded; -> when it ends."""
-        due = 0
-        interval = frame_interval_ns(self._stream)
-        for since_start, picture in FileFrames(self._name, self._container, self._stream, "SLICE", self._stop.is_set):
+    def _play(
+        self, frames: Iterable[tuple[int, Any]], t_start: int | None, kept: list[tuple[int, Any]] | None = None
+    ) -> int:
+        """Plays `frames` (ns since the start, picture) from `t_start` (ns) or from when the first is decoded, and adds
+        them to `kept`; -> when the last was due."""
+        due = t_start or 0
+        for since_start, picture in frames:
             if t_start is None:
                 t_start = self._clock()
             due = t_start + since_start
@@ -209,7 +222,9 @@ class Paced:
             if self._stop.is_set():
                 break
             self._newest.put(picture, due)
-        return due + interval
+            if kept is not None:
+                kept.append((since_start, picture))
+        return due
 
     def _wait_until(self, due: int) -> None:
         while not self._stop.is_set() and (remaining := due - self._clock()) > 0:

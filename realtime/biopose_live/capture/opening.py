@@ -6,7 +6,7 @@ import time
 
 from biopose_live.capture.demo import demo_clip
 from biopose_live.capture.device import open_camera
-from biopose_live.capture.file import open_video_file
+from biopose_live.capture.file import Loop, open_video_file
 from biopose_live.capture.lavfi import PREFIX, open_lavfi
 from biopose_live.capture.network import open_stream
 from biopose_live.capture.source import Clock, Sleep, Source
@@ -23,13 +23,11 @@ def open_source(
     Raises UserError for what can be told at once (files); a camera or a stream that cannot be opened says so in `read`.
     """
     if settings.demo:
-        return open_video_file(
-            demo_clip(), every_frame=settings.every_frame, loop=settings.loop, clock=clock, sleep=sleep
-        )
+        loop: Loop = "to and fro" if settings.loop else "no"  # a cut would throw whoever is tracked
+        return open_video_file(demo_clip(), every_frame=settings.every_frame, loop=loop, clock=clock, sleep=sleep)
     if settings.video is not None:
-        return open_video_file(
-            settings.video, every_frame=settings.every_frame, loop=settings.loop, clock=clock, sleep=sleep
-        )
+        again: Loop = "again" if settings.loop else "no"
+        return open_video_file(settings.video, every_frame=settings.every_frame, loop=again, clock=clock, sleep=sleep)
     if settings.url is not None:
         if settings.url.startswith(PREFIX):
             return open_lavfi(settings.url, every_frame=settings.every_frame, clock=clock, sleep=sleep)
