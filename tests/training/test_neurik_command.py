@@ -104,7 +104,7 @@ def test_numbers_that_make_no_sense_are_told(wrong: list[str], amass: Path, caps
 
 def test_networks_are_named(capsys: pytest.CaptureFixture[str]) -> None:
     assert biopose_train([]) == 2
-    assert "no network was named; give neurik or mqhmr" in capsys.readouterr().err
+    assert "no network was named; give neurik, lite or mqhmr" in capsys.readouterr().err
     assert biopose_train(["lifter"]) == 2
     assert "lifter is not a network" in capsys.readouterr().err
     assert biopose_train(["--help"]) == 0

@@ -3,48 +3,108 @@
     biopose-train lite --assets FOLDER --poses poses.npz --work FOLDER --count 60000 --minutes 60 --out lite.safetensors
 
 `--assets` is a folder of MakeHuman's CC0 files (`training/synthetic/wardrobe.py` says which), `--poses` a pose set of
-`training.motion`.  Rendering goes on where it stopped; `--count 0` trains on what is there, `--minutes 0` renders only.
+`training.motion`.  Rendering goes on where it stopped; `--count 0 --test 0` trains on what is there, `--minutes 0`
+renders only.
 """
 
 from __future__ import annotations
 
 import argparse
+import sys
+from collections.abc import Sequence
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
+from biopose_live.errors import EXIT_FAILURE, EXIT_OK, EXIT_SINK, EXIT_SOURCE, UserError
 from biopose_live.training.lite.render import Part, render
+from biopose_live.training.lite.shards import Shards
 from biopose_live.training.lite.train import Plan, train
+from biopose_live.training.synthetic.choreography import read_pose_set
 
 FIRST_TEST_SEED = 500_000_000
 
 
-def add_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--assets", type=Path, required=True, help="folder of MakeHuman's CC0 files and backgrounds")
-    parser.add_argument("--poses", type=Path, required=True, help="pose set of training.motion (poses.npz)")
-    parser.add_argument("--work", type=Path, required=True, help="folder for the rendered samples (300 KB each)")
-    parser.add_argument("--out", type=Path, required=True, help="weight file to write (.safetensors)")
-    parser.add_argument("--count", type=int, default=60_000, help="people to render for training (60000)")
-    parser.add_argument("--test", type=int, default=1536, help="people to render for the test (1536)")
-    parser.add_argument("--minutes", type=float, default=60.0, help="minutes of training (60)")
-    parser.add_argument("--workers", type=int, default=2, help="processes that render (2)")
-    parser.add_argument("--encoder", choices=("lite", "full"), default="full", help="landmark network (full)")
-    parser.add_argument("--batch", type=int, default=48)
-    parser.add_argument("--rate", type=float, default=1e-3)
-    parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--layers", type=int, default=2)
-    parser.add_argument("--width", type=int, default=128)
-    parser.add_argument("--resume", action="store_true", help="go on with a training that stopped")
+def build_parser() -> argparse.ArgumentParser:
+    """-> the command line's parser."""
+    parser = argparse.ArgumentParser(
+        prog="biopose-train lite", description="Renders dressed people and trains the light image network on them."
+    )
+    add = parser.add_argument
+    add("--assets", type=Path, metavar="FOLDER", help="MakeHuman's CC0 files and backgrounds; needed to render")
+    add("--poses", type=Path, metavar="FILE.npz", help="pose set of training.motion; needed to render")
+    add("--work", type=Path, required=True, metavar="FOLDER", help="for the rendered samples (300 KB each)")
+    add("--out", type=Path, required=True, metavar="FILE.safetensors", help="the weights; the state beside it")
+    add("--count", type=int, default=60_000, metavar="N", help="people to render for training (%(default)s)")
+    add("--test", type=int, default=1536, metavar="N", help="people to render for the test (%(default)s)")
+    add("--minutes", type=float, default=60.0, metavar="N", help="of training (%(default)g)")
+    add("--workers", type=int, default=2, metavar="N", help="processes that render (%(default)s)")
+    add("--encoder", choices=("lite", "full"), default="full", help="landmark network (%(default)s)")
+    add("--batch", type=int, default=48, metavar="N", help="people a step (%(default)s)")
+    add("--rate", type=float, default=1e-3, metavar="X", help="learning rate (%(default)g)")
+    add("--seed", type=int, default=1, help="(%(default)s)")
+    add("--threads", type=int, default=1, metavar="N", help="of the training (%(default)s)")
+    add("--layers", type=int, default=2, metavar="N", help="of the decoder (%(default)s)")
+    add("--width", type=int, default=128, metavar="N", help="of a token (%(default)s)")
+    add("--resume", action="store_true", help="go on with a training that stopped, if one did")
+    return parser
+
+
+def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    """-> the options; ends the program with a sentence where one makes no sense."""
+    parser = build_parser()
+    given = parser.parse_args(arguments)
+    for name in ("workers", "batch", "threads", "layers", "width"):
+        if getattr(given, name) < 1:
+            parser.error(f"--{name} {getattr(given, name)} is too few; give 1 or more")
+    for name in ("count", "test", "minutes"):
+        if not getattr(given, name) >= 0:
+            parser.error(f"--{name} {getattr(given, name):g} is too few; give 0 or more")
+    if not given.rate > 0:
+        parser.error(f"--rate {given.rate:g} is too small; give more than 0")
+    for name in ("assets", "poses"):
+        if (given.count or given.test) and getattr(given, name) is None:
+            parser.error(f"--{name} is needed to render; or train on what is there with --count 0 --test 0")
+    return given
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """-> exit code."""
+    given = parse(arguments)
+    try:
+        return run(given)
+    except UserError as error:
+        print(error, file=sys.stderr)
+        return error.exit_code
 
 
 def run(options: argparse.Namespace) -> int:
+    """Both steps.  Raises UserError where something that they need is missing, damaged or cannot be written."""
+    begin(options)
     parts: tuple[tuple[Part, int, int], ...] = (("test", options.test, FIRST_TEST_SEED), ("train", options.count, 0))
     for part, count, first in parts:
         if count:
-            render(
-                options.work / part, options.assets, options.poses, count, part=part, model=options.encoder,
-                first_seed=first, workers=options.workers,
-            )  # fmt: skip
+            print(f"{part}: {count} people", flush=True)
+            try:
+                render(
+                    options.work / part, options.assets, options.poses, count, part=part, model=options.encoder,
+                    first_seed=first, workers=options.workers,
+                )  # fmt: skip
+            except BrokenProcessPool as error:
+                raise UserError(
+                    "A process that renders ended early, perhaps for lack of memory; give fewer --workers, and the "
+                    "same command goes on.",
+                    EXIT_FAILURE,
+                ) from error
+            except OSError as error:
+                raise UserError(f"{options.work} cannot be written ({error}); free some space.", EXIT_SINK) from error
     if options.minutes > 0:
+        people = len(Shards(options.work / "train"))
+        if people < options.batch:
+            raise UserError(
+                f"{options.work / 'train'} holds {people} people, fewer than a batch of {options.batch}; render more "
+                "with --count, or give a smaller --batch.",
+                EXIT_SOURCE,
+            )
         train(
             Plan(
                 samples=str(options.work / "train"), test=str(options.work / "test"), out=str(options.out),
@@ -53,4 +113,17 @@ def run(options: argparse.Namespace) -> int:
                 resume=options.resume,
             )
         )  # fmt: skip
-    return 0
+    return EXIT_OK
+
+
+def begin(options: argparse.Namespace) -> None:
+    """Looks at inputs and outputs before hours of work.  Raises UserError."""
+    if options.count or options.test:
+        if not options.assets.is_dir():
+            raise UserError(f"There is no assets folder {options.assets}; check its path.", EXIT_SOURCE)
+        read_pose_set(options.poses)
+    for folder in (options.work, options.out.parent):
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise UserError(f"{folder} cannot be written ({error}); name another place.", EXIT_SINK) from error

@@ -6,6 +6,7 @@ One in ten motion clips is kept for the test part, so that no pose of it was see
 from __future__ import annotations
 
 import multiprocessing
+import signal
 import time
 import zlib
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -64,6 +65,8 @@ _renderer: Renderer | None = None
 
 def _begin(assets: Path, poses: Path, model: str, part: Part) -> None:
     global _renderer
+    if multiprocessing.parent_process() is not None:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which lets begun shards be finished
     _renderer = Renderer(assets, poses, model, part)
 
 
@@ -97,7 +100,12 @@ def render(
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(workers, context, _begin, (assets, poses, model, part)) as pool:
         jobs = [pool.submit(_shard, folder, i, first_seed) for i in todo]
-        for done, job in enumerate(as_completed(jobs), 1):
-            found += job.result()
-            rate = found / (time.monotonic() - begun)
-            print(f"{done} of {len(todo)} shards, {found} people, {rate:.1f} people/s", flush=True)
+        try:
+            for done, job in enumerate(as_completed(jobs), 1):
+                found += job.result()
+                rate = found / (time.monotonic() - begun)
+                print(f"{done} of {len(todo)} shards, {found} people, {rate:.1f} people/s", flush=True)
+        except BaseException:
+            for job in jobs:  # or leaving the pool would wait for all of them
+                job.cancel()
+            raise
