@@ -66,7 +66,7 @@ _renderer: Renderer | None = None
 def _begin(assets: Path, poses: Path, model: str, part: Part) -> None:
     global _renderer
     if multiprocessing.parent_process() is not None:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which lets begun shards be finished
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C ends it, without a stack trace of its own
     _renderer = Renderer(assets, poses, model, part)
 
 
@@ -106,6 +106,6 @@ def render(
                 rate = found / (time.monotonic() - begun)
                 print(f"{done} of {len(todo)} shards, {found} people, {rate:.1f} people/s", flush=True)
         except BaseException:
-            for job in jobs:  # or leaving the pool would wait for all of them
-                job.cancel()
+            for child in multiprocessing.active_children():  # or leaving the pool would wait for all shards
+                child.terminate()
             raise
