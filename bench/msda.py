@@ -270,9 +270,13 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--quick", action="store_true", help="one shape, under a minute")
+    parser.add_argument("--seconds", type=float, help="of each row, at least (3; 1 if --quick)")
     parser.add_argument("--threads", type=int, default=1, help="PyTorch's threads on a CPU (ours uses one)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the rows there")
-    return parser.parse_args(arguments)
+    given = parser.parse_args(arguments)
+    if given.seconds is None:
+        given.seconds = 1.0 if given.quick else 3.0
+    return given
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -291,7 +295,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     print(f"{'shape':18} {'B':>2} {'Q':>6} {'type':9} {'pass':16} {heads}")
     for case in QUICK if options.quick else FULL:
         for dtype in dtypes:
-            made = measured(case, dtype, attentions, options.device, 1.0 if options.quick else 3.0, bandwidth)
+            made = measured(case, dtype, attentions, options.device, options.seconds, bandwidth)
             print("\n".join(line(row, list(attentions)) for row in made), flush=True)
             rows += made
             if options.json:  # after every shape: the large ones take minutes
