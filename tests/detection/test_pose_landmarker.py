@@ -128,7 +128,7 @@ def test_mediapipes_chatter_is_not_printed(draw_person, capfd) -> None:
 
 def test_anything_else_on_standard_error_passes_even_after_a_failure(capfd) -> None:
     def fail() -> None:
-        with pose_landmarker._without_chatter():
+        with pose_landmarker.without_chatter():
             os.write(
                 2, b"W0000 00:00:1795510882.960555 1 calculator.cc:1] as always\nE0000 00:00:1 2] a fault\nother\n"
             )

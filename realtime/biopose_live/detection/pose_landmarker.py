@@ -1,7 +1,8 @@
-"""MediaPipe Tasks' PoseLandmarker in VIDEO mode: an RGB frame in, every person's 33 keypoints out.
+"""MediaPipe Tasks' PoseLandmarker: an RGB frame in, every person's 33 keypoints out.
 
-VIDEO mode looks for people only while fewer than `people` are followed; otherwise each one's keypoints give the next
-frame's crop.  MediaPipe smooths keypoints itself in this mode.
+`follow` is its VIDEO mode: it looks for people only while fewer than `people` are followed, otherwise each one's
+keypoints give the next frame's crop, and it smooths keypoints over time.  Without, each frame stands for itself (IMAGE
+mode).
 
 Dimension letter: K = 33 keypoints in MediaPipe's order (BlazePose GHUM).
 """
@@ -42,7 +43,7 @@ class RawPerson:
 
 
 @contextmanager
-def _without_chatter() -> Iterator[None]:
+def without_chatter() -> Iterator[None]:
     """Holds back standard error of the whole process, native libraries included, then passes on all but `_CHATTER`."""
     sys.stderr.flush()
     try:
@@ -82,9 +83,9 @@ class PoseLandmarker:
     Raises UserError when the model file is missing or MediaPipe cannot read it.
     """
 
-    def __init__(self, model: str = "full", people: int = 1) -> None:
+    def __init__(self, model: str = "full", people: int = 1, *, follow: bool = True) -> None:
         path = model_path(model)
-        with _without_chatter():
+        with without_chatter():
             # Imported here: half a second that only a detecting process should pay.
             import mediapipe
             from mediapipe.tasks.python import BaseOptions, vision
@@ -92,7 +93,7 @@ class PoseLandmarker:
             self._mediapipe = mediapipe
             options = vision.PoseLandmarkerOptions(
                 base_options=BaseOptions(model_asset_path=str(path), delegate=BaseOptions.Delegate.CPU),
-                running_mode=vision.RunningMode.VIDEO,
+                running_mode=vision.RunningMode.VIDEO if follow else vision.RunningMode.IMAGE,
                 num_poses=people,
             )
             try:
@@ -103,6 +104,7 @@ class PoseLandmarker:
                     "delete it and run `python realtime/build_models.py`, or install biopose-live again.",
                     EXIT_MODEL,
                 ) from error
+        self._follow = follow
         self._last_ms = -1
         self._found = False
 
@@ -123,8 +125,11 @@ class PoseLandmarker:
         # MediaPipe ignores strides: rows padded by a decoder would be read as a sheared picture.
         frame = self._mediapipe.Image(image_format=self._mediapipe.ImageFormat.SRGB, data=np.ascontiguousarray(image))
         # The first person starts the second network, which has its own chatter; from then on nothing is held back.
-        with _without_chatter() if not self._found else nullcontext():
-            result = self._landmarker.detect_for_video(frame, self._last_ms)
+        with without_chatter() if not self._found else nullcontext():
+            if self._follow:
+                result = self._landmarker.detect_for_video(frame, self._last_ms)
+            else:
+                result = self._landmarker.detect(frame)
         self._found = self._found or bool(result.pose_landmarks)
         people = []
         for marks, world in zip(result.pose_landmarks, result.pose_world_landmarks, strict=True):
@@ -134,7 +139,7 @@ class PoseLandmarker:
 
     def close(self) -> None:
         """Ends MediaPipe's graph; further calls are errors."""
-        with _without_chatter():
+        with without_chatter():
             self._landmarker.close()
 
     def __enter__(self) -> PoseLandmarker:

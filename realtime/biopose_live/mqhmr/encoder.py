@@ -26,7 +26,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from biopose_live.detection.pose_landmarker import _without_chatter, model_path
+from biopose_live.detection.pose_landmarker import without_chatter, model_path
 from biopose_live.errors import EXIT_MODEL, UserError
 from biopose_live.mqhmr.encoder_graph import SIDE, GraphError, LandmarkGraph, read_landmark_network
 
@@ -151,7 +151,7 @@ class LandmarkEncoder:
         self.levels: tuple[tuple[int, int, int], ...] = graph.levels
         self.fingerprint = FINGERPRINTS[model][0]
         self._landmarks = landmarks
-        with _without_chatter():
+        with without_chatter():
             # Imported here: only a process that looks at pictures should load an engine.
             from ai_edge_litert.interpreter import Interpreter
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 
-from biopose_live.detection.pose_landmarker import PoseLandmarker
+from biopose_live.detection.landmark_tracker import LandmarkTracker
 from biopose_live.detection.tracks import Tracker
 from biopose_live.messages import Detections, FrameRef
 from biopose_live.settings import Settings
@@ -17,7 +17,7 @@ from biopose_live.stages.elapsed import Elapsed
 
 
 class DetectionStage:
-    """Finds and follows people with MediaPipe; raises UserError when the pose model cannot be loaded."""
+    """Finds and follows people with MediaPipe's networks; raises UserError when the pose model cannot be loaded."""
 
     name = "detection"
 
@@ -25,7 +25,7 @@ class DetectionStage:
         self.lost = 0  # frames overwritten before they were read
         self._frames = frames
         self._elapsed = Elapsed()
-        self._landmarker = PoseLandmarker(settings.detector, settings.max_people)
+        self._landmarker = LandmarkTracker(settings.detector, settings.max_people)
         self._tracker = Tracker(settings.max_people)
 
     def process(self, message: FrameRef) -> Detections | None:
