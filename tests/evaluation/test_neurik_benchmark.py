@@ -313,7 +313,7 @@ def test_mistakes_are_told_in_one_sentence(folder: Path, tmp_path: Path, capsys:
 
 
 def test_tables_fit_a_pipe(capsys: pytest.CaptureFixture[str]) -> None:
-    from biopose_live.evaluation.neurik_benchmark import PIPE_WIDTH, table_console
+    from biopose_live.evaluation.tables import PIPE_WIDTH, table_console
 
     console = table_console()
     assert isinstance(console, Console)

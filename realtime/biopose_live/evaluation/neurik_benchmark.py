@@ -28,9 +28,10 @@ from rich.table import Table
 
 from biopose_live.body.marker_table import MARKER_INDEX, MARKERS
 from biopose_live.body.model import BodyModel
-from biopose_live.errors import EXIT_SINK, UserError
+from biopose_live.errors import UserError
 from biopose_live.evaluation.neurik_samples import HELD_OUT, HeldOut
 from biopose_live.evaluation.neurik_scores import GroupScore, Judge, Movement, Scores
+from biopose_live.evaluation.tables import table_console, titled, write
 from biopose_live.neurik.calibration import Calibration, Calibrator
 from biopose_live.neurik.kinematic_track import KinematicTrack, Solved
 from biopose_live.neurik.mean_person import marker_places
@@ -46,7 +47,6 @@ TITLES = {NEURIK: "NeurIK", IK: "IK"}
 SHARES = {"live": 1.0, "better": 0.4, "exact": 0.0}  # of the markers' error
 DEFAULT_CONDITIONS = ("live", "better")
 SEQUENCES, QUICK_SEQUENCES = 16, 3
-PIPE_WIDTH = 150
 FIGURES = (
     ("MAE_angle", "mae_angle_deg", "°"),
     ("  offset-free", "mae_angle_offset_free_deg", "°"),
@@ -161,7 +161,7 @@ class Benchmark:
 
 def main_table(conditions: Mapping[str, Mapping[str, Scores]]) -> Table:
     """-> each figure, NeurIK beside IK, for each condition."""
-    table = _titled("NeurIK beside inverse kinematics on the same markers")
+    table = titled("NeurIK beside inverse kinematics on the same markers")
     table.add_column("", no_wrap=True)
     for condition in conditions:
         for method in (NEURIK, IK):
@@ -174,7 +174,7 @@ def main_table(conditions: Mapping[str, Mapping[str, Scores]]) -> Table:
 
 def group_table(condition: str, scores: Mapping[str, Scores]) -> Table:
     """-> where which method is ahead: each group's mean absolute error, raw and offset-free."""
-    table = _titled(f"Mean absolute angle error by joint, {condition} markers")
+    table = titled(f"Mean absolute angle error by joint, {condition} markers")
     table.add_column("joint")
     for heading in ("NeurIK", "IK", "NeurIK, offset-free", "IK, offset-free"):
         table.add_column(heading, justify="right")
@@ -187,7 +187,7 @@ def group_table(condition: str, scores: Mapping[str, Scores]) -> Table:
 
 def sigma_table(condition: str, scores: Mapping[str, Scores]) -> Table:
     """-> how far each one-sigma can be believed."""
-    table = _titled(f"One-sigma: 68 % of errors should be smaller, and 1 the root mean square, {condition} markers")
+    table = titled(f"One-sigma: 68 % of errors should be smaller, and 1 the root mean square, {condition} markers")
     table.add_column("joint")
     for method in (NEURIK, IK):
         table.add_column(f"{TITLES[method]}, within", justify="right")
@@ -210,10 +210,6 @@ def _ahead(neurik: GroupScore, ik: GroupScore) -> str:
     if neurik.mae_deg < 0.95 * ik.mae_deg:
         return TITLES[NEURIK]
     return TITLES[IK] if ik.mae_deg < 0.95 * neurik.mae_deg else "equal"
-
-
-def _titled(title: str) -> Table:
-    return Table(title=title, title_justify="left", title_style="bold")
 
 
 def run(
@@ -287,18 +283,3 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(error, file=sys.stderr)
         return error.exit_code
     return 0
-
-
-def table_console() -> Console:
-    """-> where tables go: as wide as the terminal, or wide enough for them in a file or pipe."""
-    console = Console(highlight=False)
-    return console if console.is_terminal else Console(highlight=False, width=PIPE_WIDTH)
-
-
-def write(report: Report, path: Path) -> None:
-    """Raises UserError when the file cannot be written."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(msgspec.json.format(msgspec.json.encode(report), indent=1) + b"\n")
-    except OSError as error:
-        raise UserError(f"{path} cannot be written ({error}); name another place with --json.", EXIT_SINK) from error

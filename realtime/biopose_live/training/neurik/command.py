@@ -91,7 +91,7 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """-> exit code."""
-    from biopose_live.evaluation.neurik_benchmark import table_console
+    from biopose_live.evaluation.tables import table_console
 
     given = parse(arguments)
     try:
@@ -217,7 +217,7 @@ def finish(given: argparse.Namespace, network: Path, console: Console) -> None:
     """Sets the one-sigmas right and scores the result."""
     from biopose_live.evaluation.neurik_benchmark import DEFAULT_CONDITIONS
     from biopose_live.evaluation.neurik_benchmark import run as score
-    from biopose_live.evaluation.neurik_benchmark import write as write_report
+    from biopose_live.evaluation.tables import write as write_report
     from biopose_live.training.neurik.held_out import odd_half
     from biopose_live.training.neurik.sureness import set_right
 
