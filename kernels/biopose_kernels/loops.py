@@ -19,6 +19,8 @@ from numpy.typing import NDArray
 from biopose_kernels.pyramid import Shapes, level_rows
 from biopose_kernels.vectors import add_products, power_of_e, scatter_rows, weighted_rows
 
+VECTORS_VERSION = 1  # of vectors.py, so that this file changes whenever that one does: see there
+
 # Everything of fast-math but the promise that there are no NaN and infinities: comparisons must go on refusing those.
 _FAST = {"contract", "reassoc", "nsz", "arcp"}
 

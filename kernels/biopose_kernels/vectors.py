@@ -6,6 +6,8 @@ vectors into whatever registers a processor has, so that one source serves SSE, 
 
 A sample n is four pixels (c, n), c < 4, of the dense arrays `token` (32-bit), `weight` and `products`, whose last axis
 is N long. A pixel's channels begin at value[start + token * step]. Nothing is checked: that is `loops.py`'s task.
+
+numba keeps compiled code by the date of `loops.py` alone: raise VECTORS_VERSION there with every change of this file.
 """
 
 from __future__ import annotations
