@@ -119,11 +119,16 @@ def test_a_picture_that_tells_the_truth_helps(shards: Shards, people: list[Perso
     scores = score(StoredChain(shards, AllKnowing(people, shards)), range(COUNT), [0, 6], EYES)
     off, on = scores["off"]["6"], scores["on"]["6"]
     assert off.network is None
+    assert off.network_pose is None
     assert on.network is not None
     assert on.network.all.mean == pytest.approx(0.0, abs=1e-3)
     assert on.dense.seen.mean < 0.5 * off.dense.seen.mean
     assert on.pose.mpjpe_mm.mean < 0.7 * off.pose.mpjpe_mm.mean
-    # Its points do that, and its pose, which here says nothing new, does not.
+    # The pose that it corrects by nothing is the keypoints' own, of half as many steps.
+    assert on.network_pose is not None
+    keypoints = score(StoredChain(shards, None), range(COUNT), [3], ["off"])["off"]["3"].pose
+    assert on.network_pose.mpjpe_mm.mean == pytest.approx(keypoints.mpjpe_mm.mean)
+    # Its points help, and its pose, which here says nothing new, does not.
     assert scores["points"]["6"].dense.seen.mean < 0.5 * off.dense.seen.mean
     assert scores["pose"]["6"].dense.seen.mean > 0.8 * off.dense.seen.mean
     # Nor do they without a step.
@@ -205,7 +210,7 @@ def test_the_command_prints_tables_and_writes_all_figures(
             assert scores["people"] == 3
             assert all(scores["pose"][name]["median"] > 0 for name in ("mpjpe_mm", "pa_mpjpe_mm", "mve_mm"))
             assert all(scores["dense"][name]["mean"] > 0 for name in ("all", "seen", "legs"))
-            assert (scores["network"] is None) == (kind == "off")
+            assert (scores["network"] is None) == (scores["network_pose"] is None) == (kind == "off")
 
 
 def test_keypoints_alone_need_no_weights(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

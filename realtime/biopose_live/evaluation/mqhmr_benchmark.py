@@ -76,14 +76,15 @@ def on_samples(given: argparse.Namespace, console: Console, progress: Console) -
     rows = [(TITLES[kind], k, s) for kind, of_kind in scores.items() for k, s in of_kind.items()]
     poses = _table("Posed body against the truth, mm: mean and median", ["picture", "K"])
     points = _table("Dense points against the truth, px of the 256-px crop: mean and median", ["picture", "K"])
-    for heading in ("MPJPE", "PA-MPJPE", "MVE"):
+    for heading in ("MPJPE", "PA-MPJPE", "MVE", "network's own: MPJPE", "PA-MPJPE"):
         poses.add_column(heading, justify="right")
     poses.add_column("AITI, ms", justify="right")
     for heading in ("all", "seen", "legs seen", "network's own: all", "seen", "legs seen"):
         points.add_column(heading, justify="right")
     for title, k, s in rows:
         pose = (s.pose.mpjpe_mm, s.pose.pa_mpjpe_mm, s.pose.mve_mm)
-        poses.add_row(title, k, *map(told, pose), f"{s.aiti_ms:.1f}")
+        own = (s.network_pose.mpjpe_mm, s.network_pose.pa_mpjpe_mm) if s.network_pose is not None else ()
+        poses.add_row(title, k, *map(told, pose), *(list(map(told, own)) or ["", ""]), f"{s.aiti_ms:.1f}")
         both = [(p.all, p.seen, p.legs) if p is not None else () for p in (s.dense, s.network)]
         points.add_row(title, k, *(told(figure) for three in both for figure in three))
     console.print(poses)

@@ -57,13 +57,17 @@ KNOWN_UP_SIGMA = math.radians(5.0)  # the middle of what the samples' chain drew
 
 
 class Scores(msgspec.Struct, frozen=True):
-    """On all people, for one number of iterations.  dense: the pose's own points; network: the places that the image
-    network said; aiti_ms: median processor time of a person's frame, without detector and encoder."""
+    """On all people, for one number of iterations.
+
+    dense: the pose's own points; network, network_pose: the places and the corrected pose that the image network said,
+    before any refinement with them; aiti_ms: median processor time of a person's frame, without detector and encoder.
+    """
 
     people: int
     pose: PoseScores
     dense: PointScores
     network: PointScores | None
+    network_pose: PoseScores | None
     aiti_ms: float
 
 
@@ -168,6 +172,12 @@ class StoredChain:
         )  # fmt: skip
         return pose, said[-1] if said else None, 1e3 * (time.thread_time() - begun)
 
+    def errors(self, rotations: Floats, pose: Pose, person: Stored) -> PoseErrors:
+        """Of the body of these rotations (24, 3, 3), with the pose's shape and place."""
+        found = self.body.forward(to_vector(rotations), pose.betas, pose.translation, markers=False)
+        assert found.vertices is not None
+        return pose_errors(found.joints, found.vertices, person.joints, person.vertices)
+
     def dense_places(self, pose: Pose, person: Stored) -> Floats:
         """(P, 2): where the pose's dense points lie in the crop."""
         points, _, _ = place(self._landmarks.dense, pose.rotations, pose.translation, pose.betas)
@@ -198,6 +208,7 @@ class _Collected:
         self.errors: list[PoseErrors] = []
         self.dense: list[Floats] = []
         self.network: list[Floats] = []
+        self.network_errors: list[PoseErrors] = []
         self.ms: list[float] = []
 
 
@@ -220,13 +231,12 @@ def score(
         for kind in eyes:
             for k in iterations:
                 pose, evidence, ms = chain.follow(person, k, kind)
-                found = chain.body.forward(to_vector(pose.rotations), pose.betas, pose.translation, markers=False)
-                assert found.vertices is not None
                 here = results[kind][k]
-                here.errors.append(pose_errors(found.joints, found.vertices, person.joints, person.vertices))
+                here.errors.append(chain.errors(pose.rotations, pose, person))
                 here.dense.append(chain.dense_places(pose, person))
                 if evidence is not None:
                     here.network.append(person.crop.into(evidence.places) / SIDE)
+                    here.network_errors.append(chain.errors(evidence.rotations, pose, person))
                 here.ms.append(ms)
         advance()
     truth, visible = np.array(true), np.array(seen)
@@ -241,6 +251,7 @@ def score(
                 pose_scores(r.errors),
                 points(r.dense),
                 points(r.network) if r.network else None,
+                pose_scores(r.network_errors) if r.network_errors else None,
                 float(np.median(r.ms)),
             )
             for k, r in of_kind.items()
