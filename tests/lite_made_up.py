@@ -16,9 +16,7 @@ from biopose_live.mqhmr.refinement import place
 from biopose_live.rotations import to_matrix
 
 LEVELS = ((16, 16, 6), (8, 8, 5), (4, 4, 7))
-SMALL = Architecture(
-    "full", LEVELS, layers=2, width=32, heads=4, value_heads=2, value_depth=8, points=3, feed=24, hidden=40
-)
+SMALL = Architecture("full", LEVELS, layers=2, width=32, heads=4, value_heads=2, points=3, feed=24, hidden=40)
 CAMERA = Intrinsics(900.0, (640.0, 360.0))
 
 

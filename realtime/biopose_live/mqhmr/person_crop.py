@@ -59,8 +59,7 @@ class Crop:
         # OpenCV counts from the first pixel's centre.
         shifted = m.copy()
         shifted[:, 2] += m[:, :2] @ [0.5, 0.5] - 0.5
-        flags = cv2.INTER_AREA if self.size > 2 * SIDE else cv2.INTER_LINEAR
-        return np.asarray(cv2.warpAffine(image, shifted, (SIDE, SIDE), flags=flags), np.uint8)
+        return np.asarray(cv2.warpAffine(image, shifted, (SIDE, SIDE), flags=cv2.INTER_LINEAR), np.uint8)
 
 
 def person_crop(keypoints: Floats) -> Crop:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import msgspec
 
 from biopose_live.mqhmr.lite.observation import OWN, WHOLE
-from biopose_live.mqhmr.lite.points import POINTS
+from biopose_live.mqhmr.lite.points import JOINTS, POINTS
 
 VERSION = 1
 SHAPE = 10
@@ -20,8 +20,8 @@ PLACE_UNIT = 0.1  # of a crop: what one unit of a point's step is
 
 class Architecture(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """encoder: the landmark network whose maps are read; levels: (height, width, channels) of each; `layers` of the
-    decoder with `width` channels, `heads` of self-attention, and `value_heads` x `value_depth` channels sampled at
-    `points` places a level; `feed` and `hidden` channels inside the dense layers."""
+    decoder with `width` channels, `heads` of self-attention, and `value_heads` of deformable attention that sample
+    all channels at `points` places a level; `feed` and `hidden` channels inside the dense layers."""
 
     encoder: str
     levels: tuple[tuple[int, int, int], ...]
@@ -29,15 +29,10 @@ class Architecture(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     width: int = 128
     heads: int = 4
     value_heads: int = 4
-    value_depth: int = 16
     points: int = 4
     feed: int = 256
     hidden: int = 256
     version: int = VERSION
-
-    @property
-    def value_width(self) -> int:
-        return self.value_heads * self.value_depth
 
     @property
     def samples(self) -> int:
@@ -46,15 +41,17 @@ class Architecture(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     def tensors(self) -> dict[str, tuple[int, ...]]:
         """-> the shape of every tensor in a weight file."""
-        c, v = self.width, self.value_width
+        c = self.width
         dense = {
             "whole.0": (self.hidden, WHOLE),
             "whole.2": (c, self.hidden),
             "own": (c, OWN),
             "shape": (2 * SHAPE, c),
         }
-        dense |= {f"values.{i}": (v, channels) for i, (_, _, channels) in enumerate(self.levels)}
         norms = ["start"]
+        shapes: dict[str, tuple[int, ...]] = {"embedding": (POINTS, c)}
+        for i, (_, _, channels) in enumerate(self.levels):
+            shapes |= {f"mean{i}": (channels,), f"scale{i}": (channels,)}
         for i in range(self.layers):
             layer = f"layers.{i}"
             dense |= {
@@ -62,14 +59,21 @@ class Architecture(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
                 f"{layer}.attended": (c, c),
                 f"{layer}.offsets": (2 * self.samples, c),
                 f"{layer}.logits": (self.samples, c),
-                f"{layer}.sampled": (c, v),
                 f"{layer}.up": (self.feed, c),
                 f"{layer}.down": (c, self.feed),
-                f"{layer}.point": (POINT_HEAD, c),
-                f"{layer}.joint": (JOINT_HEAD, c),
             }
             norms += [f"{layer}.norms.{k}" for k in range(3)]
-        shapes: dict[str, tuple[int, ...]] = {"embedding": (POINTS, c)}
+            # Each point has a head of its own, because each looks for something else in the same features.
+            shapes |= {
+                f"{layer}.points.weight": (POINTS, POINT_HEAD, 2 * c),
+                f"{layer}.points.bias": (POINTS, POINT_HEAD),
+                f"{layer}.joints.weight": (JOINTS, JOINT_HEAD, 2 * c),
+                f"{layer}.joints.bias": (JOINTS, JOINT_HEAD),
+            }
+            dense |= {
+                f"{layer}.values.{k}": (c, self.value_heads * channels)
+                for k, (_, _, channels) in enumerate(self.levels)
+            }
         for name, shape in dense.items():
             shapes |= {f"{name}.weight": shape, f"{name}.bias": shape[:1]}
         for name in norms:

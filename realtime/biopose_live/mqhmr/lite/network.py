@@ -51,7 +51,6 @@ class LiteNetwork:
     def __init__(self, architecture: Architecture, weights: dict[str, NDArray[np.floating]]) -> None:
         self.architecture = architecture
         self._w = {name: np.ascontiguousarray(value, np.float32) for name, value in weights.items()}
-        self._shapes = tuple((h, w) for h, w, _ in architecture.levels)
 
     @classmethod
     def load(cls, path: Path | None = None) -> LiteNetwork:
@@ -69,6 +68,11 @@ class LiteNetwork:
         result: Floats = x @ self._w[f"{name}.weight"].T + self._w[f"{name}.bias"]
         return result
 
+    def _own_heads(self, x: Floats, name: str) -> Floats:
+        """(count, C) -> (count, outputs): a head for each."""
+        result: Floats = (self._w[f"{name}.weight"] @ x[:, :, None])[..., 0] + self._w[f"{name}.bias"]
+        return result
+
     def _norm(self, x: Floats, name: str) -> Floats:
         return layer_norm(x, self._w[f"{name}.weight"], self._w[f"{name}.bias"]).astype(np.float32, copy=False)
 
@@ -80,18 +84,17 @@ class LiteNetwork:
         found = tuple(tuple(level.shape) for level in maps)
         if found != tuple(tuple(level) for level in a.levels):
             raise ValueError(f"feature maps of {a.levels} are needed; found {found}")
-        value = np.concatenate(
-            [self._dense(level.reshape(-1, level.shape[2]), f"values.{i}") for i, level in enumerate(maps)]
-        ).reshape(1, -1, a.value_heads, a.value_depth)
+        normal = [(level - self._w[f"mean{i}"]) * self._w[f"scale{i}"] for i, level in enumerate(maps)]
         position = self._w["embedding"] + self._dense(observation.own, "own")
         told = self._dense(silu(self._dense(observation.whole, "whole.0")), "whole.2")
         tokens = self._norm(position + told, "start")
         places = observation.places
         for i in range(a.layers):
-            tokens = self._decode(f"layers.{i}", tokens, position, value, places)
-            point = self._dense(tokens, f"layers.{i}.point")
+            tokens, seen = self._decode(f"layers.{i}", tokens, position, normal, places)
+            both = np.concatenate([tokens, seen], 1)
+            point = self._own_heads(both, f"layers.{i}.points")
             places = places + np.float32(PLACE_UNIT) * point[:, :2]
-        joint = self._dense(tokens[-JOINTS:], f"layers.{a.layers - 1}.joint")
+        joint = self._own_heads(both[-JOINTS:], f"layers.{a.layers - 1}.joints")
         return Answer(
             places=places,
             covariance=_covariance(point),
@@ -100,22 +103,29 @@ class LiteNetwork:
             sigma=np.exp((np.log(START_ROTATION_SIGMA) + joint[:, 3:]).clip(-5.0, 1.0)).astype(np.float32),
         )
 
-    def _decode(self, layer: str, tokens: Floats, position: Floats, value: Floats, places: Floats) -> Floats:
+    def _decode(
+        self, layer: str, tokens: Floats, position: Floats, maps: Sequence[Floats], places: Floats
+    ) -> tuple[Floats, Floats]:
         a = self.architecture
-        levels = len(a.levels)
         qkv = self._dense(tokens + position, f"{layer}.qkv").reshape(len(tokens), 3, a.heads, -1)
         query, key, content = np.ascontiguousarray(qkv.transpose(1, 2, 0, 3))
         weights = _softmax(query @ key.transpose(0, 2, 1) / np.float32(np.sqrt(query.shape[-1])))
         mixed = (weights @ content).transpose(1, 0, 2).reshape(len(tokens), -1)
         tokens = self._norm(tokens + self._dense(mixed, f"{layer}.attended"), f"{layer}.norms.0")
         asking = tokens + position
-        offsets = self._dense(asking, f"{layer}.offsets").reshape(1, -1, a.value_heads, levels, a.points, 2)
-        logits = self._dense(asking, f"{layer}.logits").reshape(1, -1, a.value_heads, levels * a.points)
-        anchors = np.ascontiguousarray(np.broadcast_to(places[None, :, None], (1, len(places), levels, 2)))
-        seen = attend(value, self._shapes, anchors, offsets, logits)[0]
-        tokens = self._norm(tokens + self._dense(seen, f"{layer}.sampled"), f"{layer}.norms.1")
+        offsets = self._dense(asking, f"{layer}.offsets").reshape(1, -1, a.value_heads, len(maps), a.points, 2)
+        logits = self._dense(asking, f"{layer}.logits").reshape(-1, a.value_heads, len(maps), a.points)
+        seen = np.zeros_like(tokens)
+        for i, level in enumerate(maps):
+            height, width, channels = level.shape
+            value = np.broadcast_to(level.reshape(1, -1, 1, channels), (1, height * width, a.value_heads, channels))
+            found = attend(
+                value, [(height, width)], places[None, :, None], offsets[:, :, :, i : i + 1], logits[None, :, :, i]
+            )
+            seen = seen + self._dense(found[0], f"{layer}.values.{i}")
+        tokens = self._norm(tokens + seen, f"{layer}.norms.1")
         inside = self._dense(silu(self._dense(tokens, f"{layer}.up")).astype(np.float32, copy=False), f"{layer}.down")
-        return self._norm(tokens + inside, f"{layer}.norms.2")
+        return self._norm(tokens + inside, f"{layer}.norms.2"), seen
 
 
 def _softmax(logits: Floats) -> Floats:

@@ -25,7 +25,9 @@ from biopose_live.training.lite.network import Outputs
 
 FREEDOM = 5.0
 EARLIER = 0.4  # weight of a layer that is not the last
-WEIGHTS = {"places": 1.0, "visible": 0.3, "corrections": 1.0, "points": 8.0, "shape": 0.1}
+WEIGHTS = {"places": 1.0, "near": 5.0, "visible": 0.3, "corrections": 1.0, "turns": 2.0, "points": 8.0, "shape": 0.1}
+# Beside the likelihoods, which learn an error's size faster than to avoid it, the errors themselves count.
+NEAR = 0.02  # crops: where the places' own error turns from squared to absolute
 
 
 def student(square: Tensor, log_scale: Tensor, dimensions: int) -> Tensor:
@@ -51,8 +53,10 @@ def loss(outputs: Sequence[Outputs], shape: Tensor, batch: Batch, body: BodyPoin
         weight = 1.0 if i == len(outputs) - 1 else EARLIER
         each = {
             "places": (student(mahalanobis(out, batch.target), out.log_sigmas.sum(-1), 2) * inside).sum() / count,
+            "near": (_distance(out, batch) * inside).sum() / count,
             "visible": F.binary_cross_entropy_with_logits(out.visible, batch.visible),
             "corrections": _corrections(out, batch),
+            "turns": F.smooth_l1_loss(out.corrections, batch.correction, beta=0.2),
             "points": _points(out, batch, body),
         }
         for name, value in each.items():
@@ -61,6 +65,12 @@ def loss(outputs: Sequence[Outputs], shape: Tensor, batch: Batch, body: BodyPoin
     parts["shape"] = student(((shape[:, :SHAPE] - batch.betas) / scale.exp()).square(), scale, 1).mean()
     total = torch.stack([WEIGHTS[name] * value for name, value in parts.items()]).sum()
     return total, parts
+
+
+def _distance(out: Outputs, batch: Batch) -> Tensor:
+    """(B, P) Huber's measure of the places' errors, in units of NEAR, counting at most 10."""
+    off = (out.places - batch.target).div(NEAR)
+    return F.smooth_l1_loss(off, torch.zeros_like(off), reduction="none").mean(-1).clamp(max=10.0) * 0.1
 
 
 def _corrections(out: Outputs, batch: Batch) -> Tensor:

@@ -18,6 +18,10 @@ from biopose_live.mqhmr.lite.network import LARGEST_SIGMA, SMALLEST_SIGMA, START
 from biopose_live.mqhmr.lite.observation import OWN, WHOLE
 from biopose_live.mqhmr.lite.points import JOINTS, POINTS
 
+# A cell of the landmark network's maps looks at its left upper corner rather than its middle (`mqhmr.encoder`).
+LOOKS_AT = 0.45
+LEAST_DEVIATION = 0.05  # of a channel; some hardly ever speak
+
 
 @dataclass(frozen=True, eq=False)
 class Outputs:
@@ -33,6 +37,18 @@ class Outputs:
     log_turns: Tensor
 
 
+class OwnHeads(nn.Module):
+    """(B, count, inputs) -> (B, count, outputs): one linear head for each token."""
+
+    def __init__(self, count: int, outputs: int, inputs: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(1e-3 * torch.randn(count, outputs, inputs))
+        self.bias = nn.Parameter(torch.zeros(count, outputs))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.einsum("bqc,qhc->bqh", x, self.weight) + self.bias
+
+
 class Layer(nn.Module):
     """Self-attention among the tokens, deformable attention into the maps, dense layers; then both heads."""
 
@@ -41,11 +57,11 @@ class Layer(nn.Module):
         c = a.width
         self.qkv, self.attended = nn.Linear(c, 3 * c), nn.Linear(c, c)
         self.offsets, self.logits = nn.Linear(c, 2 * a.samples), nn.Linear(c, a.samples)
-        self.sampled = nn.Linear(a.value_width, c)
+        self.values = nn.ModuleList(nn.Linear(a.value_heads * channels, c) for _, _, channels in a.levels)
         self.up, self.down = nn.Linear(c, a.feed), nn.Linear(a.feed, c)
         self.norms = nn.ModuleList(nn.LayerNorm(c) for _ in range(3))
-        self.point, self.joint = nn.Linear(c, POINT_HEAD), nn.Linear(c, JOINT_HEAD)
-        for head in (self.point, self.joint, self.logits, self.offsets):
+        self.points, self.joints = OwnHeads(POINTS, POINT_HEAD, 2 * c), OwnHeads(JOINTS, JOINT_HEAD, 2 * c)
+        for head in (self.logits, self.offsets):
             nn.init.normal_(head.weight, std=1e-3)
             nn.init.zeros_(head.bias)
         # Each head begins by looking in a direction of its own, its points at growing distances (Zhu et al. 2021).
@@ -53,7 +69,7 @@ class Layer(nn.Module):
         direction = torch.stack([angle.cos(), angle.sin()], -1)
         start = direction[:, None, None] * torch.arange(a.points)[:, None]
         with torch.no_grad():
-            self.offsets.bias.copy_(start.expand(-1, len(a.levels), -1, -1).reshape(-1))
+            self.offsets.bias.copy_((start.expand(-1, len(a.levels), -1, -1) + LOOKS_AT).reshape(-1))
 
 
 class LiteNetwork(nn.Module):
@@ -63,31 +79,39 @@ class LiteNetwork(nn.Module):
         super().__init__()
         c = a.width
         self.architecture = a
-        self.values = nn.ModuleList(nn.Linear(channels, a.value_width) for _, _, channels in a.levels)
         self.embedding = nn.Parameter(torch.randn(POINTS, c))
         self.whole = nn.Sequential(nn.Linear(WHOLE, a.hidden), nn.SiLU(), nn.Linear(a.hidden, c))
         self.own, self.start, self.shape = nn.Linear(OWN, c), nn.LayerNorm(c), nn.Linear(c, 2 * SHAPE)
         self.layers = nn.ModuleList(Layer(a) for _ in range(a.layers))
+        for i, (_, _, channels) in enumerate(a.levels):
+            self.register_buffer(f"mean{i}", torch.zeros(channels))
+            self.register_buffer(f"scale{i}", torch.ones(channels))
         nn.init.normal_(self.shape.weight, std=1e-3)
         nn.init.zeros_(self.shape.bias)
 
-    def value(self, maps: list[Tensor]) -> Tensor:
-        """L maps (B, H_l * W_l, C_l) -> (B, S, heads, depth)."""
-        a = self.architecture
-        flat = torch.cat([project(level) for project, level in zip(self.values, maps, strict=True)], 1)
-        return flat.unflatten(-1, (a.value_heads, a.value_depth))
+    def mean(self, level: int) -> Tensor:
+        """(C,) of a map's channels; `scale` (C,) is one over their standard deviation."""
+        return self.get_buffer(f"mean{level}")
+
+    def scale(self, level: int) -> Tensor:
+        return self.get_buffer(f"scale{level}")
+
+    def set_normal(self, maps: list[Tensor]) -> None:
+        """Takes means and deviations from maps (N, H_l * W_l, C_l) of some people."""
+        for i, level in enumerate(maps):
+            self.mean(i).copy_(level.flatten(0, 1).mean(0))
+            self.scale(i).copy_(1.0 / level.flatten(0, 1).std(0).clamp(min=LEAST_DEVIATION))
 
     def forward(self, maps: list[Tensor], whole: Tensor, own: Tensor, places: Tensor) -> tuple[list[Outputs], Tensor]:
-        a = self.architecture
-        shapes = [(h, w) for h, w, _ in a.levels]
-        value = self.value(maps)
+        maps = [(level - self.mean(i)) * self.scale(i) for i, level in enumerate(maps)]
         position = self.embedding + self.own(own)
         tokens = self.start(position + self.whole(whole)[:, None])
         outputs = []
         for layer in self.layers:
             assert isinstance(layer, Layer)
-            tokens = self._decode(layer, tokens, position, value, shapes, places)
-            point, joint = layer.point(tokens), layer.joint(tokens[:, -JOINTS:])
+            tokens, seen = self._decode(layer, tokens, position, maps, places)
+            both = torch.cat([tokens, seen], -1)
+            point, joint = layer.points(both).float(), layer.joints(both[:, -JOINTS:]).float()
             places = places + PLACE_UNIT * point[..., :2]
             log_sigmas = (math.log(START_SIGMA) + point[..., 2:4]).clamp(
                 math.log(SMALLEST_SIGMA), math.log(LARGEST_SIGMA)
@@ -102,28 +126,33 @@ class LiteNetwork(nn.Module):
                     (math.log(START_ROTATION_SIGMA) + joint[..., 3:]).clamp(-5.0, 1.0),
                 )
             )
-        return outputs, self.shape(tokens.mean(1))
+        return outputs, self.shape(tokens.mean(1)).float()
 
     def _decode(
-        self,
-        layer: Layer,
-        tokens: Tensor,
-        position: Tensor,
-        value: Tensor,
-        shapes: list[tuple[int, int]],
-        places: Tensor,
-    ) -> Tensor:
+        self, layer: Layer, tokens: Tensor, position: Tensor, maps: list[Tensor], places: Tensor
+    ) -> tuple[Tensor, Tensor]:
         a = self.architecture
         qkv: Tensor = layer.qkv(tokens + position)
         query, key, content = qkv.unflatten(-1, (3, a.heads, -1)).permute(2, 0, 3, 1, 4)
-        mixed = F.scaled_dot_product_attention(query, key, content).transpose(1, 2).flatten(2)
+        # Written out: on a CPU the fused operator is slower than this at so few tokens in bfloat16.
+        weights = (query @ key.mT / math.sqrt(query.shape[-1])).softmax(-1)
+        mixed = (weights @ content).transpose(1, 2).flatten(2)
         tokens = layer.norms[0](tokens + layer.attended(mixed))
         asking = tokens + position
-        levels = len(shapes)
-        offsets = layer.offsets(asking).unflatten(-1, (a.value_heads, levels, a.points, 2))
-        logits = layer.logits(asking).unflatten(-1, (a.value_heads, levels * a.points))
-        # DAM(Q, r_k, {F^s}), the unnumbered formula of section 3.2, with the points' places as the anchors r_k.
-        seen = msda(value, shapes, places[:, :, None].expand(-1, -1, levels, -1), offsets, logits)
-        tokens = layer.norms[1](tokens + layer.sampled(seen))
-        result: Tensor = layer.norms[2](tokens + layer.down(F.silu(layer.up(tokens))))
-        return result
+        # Places and weights in single precision, also under autocast.
+        offsets = layer.offsets(asking).float().unflatten(-1, (a.value_heads, len(maps), a.points, 2))
+        logits = layer.logits(asking).float().unflatten(-1, (a.value_heads, len(maps), a.points))
+        # DAM(Q, r_k, {F^s}), the unnumbered formula of section 3.2, with the points' places as the anchors r_k; maps
+        # are sampled before they are projected, and the weights add up to one on each level.
+        seen = tokens.new_zeros(())
+        for i, (level, project) in enumerate(zip(maps, layer.values, strict=True)):
+            found = msda(
+                level[:, :, None].expand(-1, -1, a.value_heads, -1),
+                [a.levels[i][:2]],
+                places[:, :, None],
+                offsets[:, :, :, i : i + 1],
+                logits[:, :, :, i],
+            )
+            seen = seen + project(found)
+        tokens = layer.norms[1](tokens + seen)
+        return layer.norms[2](tokens + layer.down(F.silu(layer.up(tokens)))), seen

@@ -30,6 +30,7 @@ KEEP = 0.998  # of the running average of weights, a step
 WARM_STEPS = 200
 FALL_TO = 0.02  # of the learning rate
 CLIP = 1.0
+NORMAL_FROM = 128  # samples that give the maps' means and deviations
 JUDGED = 768  # samples
 JUDGE_EVERY = 300
 REOPEN_EVERY = 1500  # steps between looks for shards that were rendered meanwhile
@@ -37,7 +38,8 @@ REOPEN_EVERY = 1500  # steps between looks for shards that were rendered meanwhi
 
 @dataclass(frozen=True)
 class Plan:
-    """A training: where the samples are, how long, how fast."""
+    """A training: where the samples are, how long, how fast; `half`: products in bfloat16, twice as fast on a CPU that
+    has them."""
 
     samples: str
     test: str
@@ -52,6 +54,7 @@ class Plan:
     layers: int = 2
     width: int = 128
     encoder: str = "full"
+    half: bool = True
     resume: bool = False
 
 
@@ -103,6 +106,8 @@ def train(plan: Plan) -> dict[str, float]:
         plan.encoder, examples.shards.levels, layers=plan.layers, width=plan.width, points=plan.points
     )
     network = LiteNetwork(architecture)
+    some = np.linspace(0, len(examples.shards) - 1, min(NORMAL_FROM, len(examples.shards))).astype(np.int64)
+    network.set_normal(examples.batch(some).maps)
     averaged = torch.optim.swa_utils.AveragedModel(
         network, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(KEEP)
     )
@@ -130,7 +135,8 @@ def train(plan: Plan) -> dict[str, float]:
         for group in optimiser.param_groups:
             group["lr"] = plan.rate * warm * fall
         data = next(stream)
-        outputs, shape = network(data.maps, data.whole, data.own, data.places)
+        with torch.autocast("cpu", torch.bfloat16, enabled=plan.half):
+            outputs, shape = network(data.maps, data.whole, data.own, data.places)
         total, parts = loss(outputs, shape, data, body)
         optimiser.zero_grad()
         total.backward()

@@ -1,0 +1,250 @@
+"""From rendered people to weights that the live network reads: samples, shards, batches, losses, one short training."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from scipy.spatial.transform import Rotation
+from scipy.stats import t as student_t
+
+from biopose_live.body.model import BodyModel
+from biopose_live.errors import UserError
+from biopose_live.mqhmr.lite.architecture import Architecture
+from biopose_live.mqhmr.lite.network import LiteNetwork
+from biopose_live.mqhmr.lite.points import POINTS
+from biopose_live.mqhmr.network.body_points import BodyPoints
+from biopose_live.rotations import to_matrix
+from biopose_live.training.lite import render as rendering
+from biopose_live.training.lite import sample as sampling
+from biopose_live.training.lite.batches import Examples
+from biopose_live.training.lite.losses import FREEDOM, figures, loss, mahalanobis, point_errors, student
+from biopose_live.training.lite.network import LiteNetwork as TorchNetwork
+from biopose_live.training.lite.network import Outputs
+from biopose_live.training.lite.render import Renderer, clips_of
+from biopose_live.training.lite.shards import Shards, measure_scales, write_scales, write_shard
+from biopose_live.training.lite.train import Plan, judge, train
+from biopose_live.training.synthetic.choreography import read_pose_set
+
+COUNT = 6
+
+
+@pytest.fixture(scope="module")
+def pose_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    time = np.arange(24)[:, None, None] / 10.0
+    theta = (0.25 * np.sin(time + np.arange(72).reshape(24, 3))).astype(np.float32)
+    theta[:, 0] = 0.0
+    path = tmp_path_factory.mktemp("poses") / "poses.npz"
+    np.savez(
+        path,
+        theta=theta,
+        trans=np.zeros((24, 3), np.float32),
+        clip_index=np.repeat(np.arange(12), 2),
+        clip_names=np.array([f"clip{i}" for i in range(12)]),
+    )
+    return path
+
+
+@pytest.fixture(scope="module")
+def samples(made_up_assets: Path, pose_file: Path) -> list[sampling.Sample]:
+    (made_up_assets / "backgrounds").mkdir(exist_ok=True)
+    ramp = np.tile(np.linspace(0, 255, 800).astype(np.uint8), (600, 1))
+    cv2.imwrite(str(made_up_assets / "backgrounds" / "ramp.jpg"), ramp)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sampling, "MIN_PRESENCE", -1.0)  # the made-up people have no faces
+        drawn = Renderer(made_up_assets, pose_file, "lite", "train").some(0, COUNT)
+    assert len(drawn) == COUNT
+    return drawn
+
+
+@pytest.fixture(scope="module")
+def folder(samples: list[sampling.Sample], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    made = tmp_path_factory.mktemp("samples")
+    steps = measure_scales(samples)
+    write_scales(made, steps)
+    write_shard(made, "000", samples[:4], steps)
+    write_shard(made, "004", samples[4:], steps)
+    return made
+
+
+@pytest.fixture(scope="module")
+def examples(folder: Path, body: BodyModel) -> Examples:
+    return Examples(Shards(folder), body)
+
+
+def test_clips_are_in_one_part_only(pose_file: Path) -> None:
+    poses = read_pose_set(pose_file)
+    training, test = clips_of(poses, "train"), clips_of(poses, "test")
+    assert set(training.clip_names) | set(test.clip_names) == set(poses.clip_names)
+    assert not set(training.clip_names) & set(test.clip_names)
+    assert len(training.theta) + len(test.theta) == len(poses.theta)
+    for part in (training, test):
+        for i, name in enumerate(part.clip_names):
+            original = poses.theta[poses.clip_index == poses.clip_names.index(name)]
+            np.testing.assert_array_equal(part.theta[part.clip_index == i], original)
+
+
+def test_shards_give_back_what_was_written(samples: list[sampling.Sample], folder: Path) -> None:
+    shards = Shards(folder)
+    assert len(shards) == COUNT
+    assert shards.levels == tuple(m.shape for m in samples[0].maps)
+    wanted = [5, 0, 3]
+    for level, (coded, step) in enumerate(zip(shards.maps(wanted), shards.steps, strict=True)):
+        whole = np.stack([samples[i].maps[level] for i in wanted])
+        reached = np.minimum(whole, 127 * step)
+        np.testing.assert_allclose(coded * step, reached, atol=0.51 * step.max())
+        assert (np.abs(coded * step - whole) > 0.51 * step).mean() < 0.01
+    for key in ("keypoints", "true_rotations", "visible"):
+        np.testing.assert_allclose(shards.fields[key][4], samples[4].fields[key], rtol=1e-6, atol=1e-6)
+
+
+def test_a_folder_without_samples_is_refused(tmp_path: Path, folder: Path) -> None:
+    with pytest.raises(UserError, match="holds no rendered samples"):
+        Shards(tmp_path)
+    write_scales(tmp_path, Shards(folder).steps)
+    with pytest.raises(UserError, match="holds no rendered samples"):
+        Shards(tmp_path)
+
+
+def test_a_shard_that_was_not_finished_does_not_count(samples: list[sampling.Sample], tmp_path: Path) -> None:
+    steps = measure_scales(samples)
+    write_scales(tmp_path, steps)
+    write_shard(tmp_path, "000", samples[:2], steps)
+    np.save(tmp_path / "002.maps0.npy", np.zeros((2, 4, 4, 1), np.int8))
+    assert len(Shards(tmp_path)) == 2
+
+
+def test_targets_are_the_bodys_true_points(examples: Examples, body: BodyModel) -> None:
+    for i in range(COUNT):
+        e, f = examples.example(i), {k: v[i].astype(np.float64) for k, v in examples.shards.fields.items()}
+        joints, markers, _ = body.pose_markers(to_matrix(f["true_rotations"]), f["true_betas"], f["true_translation"])
+        points = np.concatenate([markers, joints])
+        focal, centre = f["camera"][0], f["camera"][1:]
+        pixels = focal * points[:, :2] / points[:, 2:] + centre
+        np.testing.assert_allclose(e.crop.out_of(256 * e.target), pixels, atol=0.05)
+
+
+def test_an_estimate_at_the_truth_needs_no_correction(examples: Examples) -> None:
+    e = examples.example(1, nearer=1.0)
+    np.testing.assert_allclose(e.correction, 0.0, atol=1e-9)
+    inside = ((e.target > -0.2) & (e.target < 1.2)).all(1)
+    np.testing.assert_allclose(e.observation.places[inside], e.target[inside], atol=1e-3)
+
+
+def test_corrections_lead_to_the_truth(examples: Examples, body: BodyModel) -> None:
+    batch = examples.batch(np.arange(COUNT))
+    turned = batch.rotations.double().numpy() @ Rotation.from_rotvec(
+        batch.correction.flatten(0, 1).numpy()
+    ).as_matrix().reshape(COUNT, 24, 3, 3)
+    np.testing.assert_allclose(turned, batch.true_rotations, atol=1e-4)
+    errors = point_errors(torch.from_numpy(turned).float(), batch, BodyPoints(body))
+    assert errors.shape == (COUNT, POINTS)
+    assert errors.max() < 1e-3
+
+
+def outputs_at(batch, off: float, sigma: float, turns: float = 0.1) -> Outputs:  # type: ignore[no-untyped-def]
+    shape = batch.target.shape
+    return Outputs(
+        batch.target + off,
+        torch.full(shape, float(np.log(sigma))),
+        torch.zeros(shape[:2]),
+        20 * (batch.visible - 0.5),
+        batch.correction,
+        torch.full(batch.correction.shape, float(np.log(turns))),
+    )
+
+
+def test_the_likelihood_is_students() -> None:
+    residual, scale = torch.linspace(-4, 4, 9), torch.tensor(0.7)
+    ours = student((residual / scale).square(), scale.log(), 1)
+    scipys = -student_t.logpdf(residual.numpy(), FREEDOM, scale=0.7)
+    np.testing.assert_allclose(ours - ours[4], scipys - scipys[4], rtol=1e-5, atol=1e-6)
+
+
+def test_mahalanobis_lengths_under_a_leaning_covariance(examples: Examples) -> None:
+    batch = examples.batch(np.arange(2))
+    rng = torch.Generator().manual_seed(0)
+    shape = batch.target.shape
+    out = Outputs(
+        batch.target + 0.03 * torch.randn(shape, generator=rng),
+        -3 + 0.3 * torch.randn(shape, generator=rng),
+        torch.randn(shape[:2], generator=rng),
+        batch.visible,
+        batch.correction,
+        batch.correction,
+    )
+    a, b = out.log_sigmas.exp().unbind(-1)
+    lower = torch.stack([a, torch.zeros_like(a), out.lean * b, b], -1).unflatten(-1, (2, 2))
+    off = (batch.target - out.places).double()
+    expected = torch.einsum("bpi,bpij,bpj->bp", off, torch.linalg.inv((lower @ lower.mT).double()), off)
+    torch.testing.assert_close(mahalanobis(out, batch.target).double(), expected, rtol=1e-3, atol=1e-3)
+
+
+def test_nearer_is_cheaper_and_figures_say_how_near(examples: Examples, body: BodyModel) -> None:
+    batch, points = examples.batch(np.arange(COUNT)), BodyPoints(body)
+    shape = torch.cat([batch.betas, torch.zeros(COUNT, 10)], 1)
+    totals = [float(loss([outputs_at(batch, off, 0.02)], shape, batch, points)[0]) for off in (0.0, 0.01, 0.05)]
+    assert totals == sorted(totals)
+    said = figures([outputs_at(batch, 0.01, 0.02)], batch, points)
+    mean = {k: float(v / said[f"{k}#"]) for k, v in said.items() if not k.endswith("#")}
+    assert mean["px"] == pytest.approx(256 * 0.01 * np.sqrt(2), rel=1e-3)
+    assert mean["visible_right"] == 1.0
+    assert mean["mm"] < 1.0 < mean["mm_before"]
+    assert mean["within_39"] == 1.0  # one sigma is 0.02 and the error 0.014
+
+
+def test_a_short_training_learns_and_its_weights_run(folder: Path, tmp_path: Path, body: BodyModel) -> None:
+    """A minute's fraction on six people: the loss falls, and the live network reads the file and says the same."""
+    out = tmp_path / "lite.safetensors"
+    plan = Plan(str(folder), str(folder), str(out), minutes=0.15, batch=3, rate=3e-3, width=32, layers=1, half=False)
+    examples, points = Examples(Shards(folder), body), BodyPoints(body)
+    torch.manual_seed(plan.seed)
+    fresh = TorchNetwork(Architecture("full", examples.shards.levels, layers=1, width=32))
+    untrained = judge(fresh, examples, points)
+    report = train(plan)
+    assert report["loss"] < untrained["loss"]
+    loaded = LiteNetwork.load(out)
+    e = examples.example(2)
+    maps = [m[0] * s for m, s in zip(examples.shards.maps([2]), examples.shards.steps, strict=True)]
+    answer = loaded([m.astype(np.float32) for m in maps], e.observation)
+    assert np.isfinite(answer.places).all()
+    assert (np.linalg.eigvalsh(answer.covariance) > 0).all()
+
+
+def test_rendering_goes_on_where_it_stopped(
+    made_up_assets: Path, pose_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys
+) -> None:  # type: ignore[no-untyped-def]
+    """In this process, with a pool that runs jobs at once: which shards are made, and that they are made once."""
+
+    class Now:
+        def __init__(self, workers, context, begin, arguments) -> None:  # type: ignore[no-untyped-def]
+            begin(*arguments)
+
+        def __enter__(self) -> Now:
+            return self
+
+        def __exit__(self, *_: object) -> None:
+            pass
+
+        def submit(self, job, *arguments):  # type: ignore[no-untyped-def]
+            from concurrent.futures import Future
+
+            future: Future[int] = Future()
+            future.set_result(job(*arguments))
+            return future
+
+    monkeypatch.setattr(sampling, "MIN_PRESENCE", -1.0)
+    monkeypatch.setattr(rendering, "ProcessPoolExecutor", Now)
+    monkeypatch.setattr(rendering, "SHARD", 2)
+    monkeypatch.setattr(rendering, "FOR_SCALES", 2)
+    rendering.render(tmp_path, made_up_assets, pose_file, 4, model="lite")
+    assert "2 of 2 shards, 4 people" in capsys.readouterr().out
+    first = {p.name: p.stat().st_mtime_ns for p in tmp_path.iterdir()}
+    (tmp_path / "000000002.fields.npz").unlink()
+    rendering.render(tmp_path, made_up_assets, pose_file, 4, model="lite")
+    assert "1 of 1 shards" in capsys.readouterr().out
+    assert (tmp_path / "000000000.fields.npz").stat().st_mtime_ns == first["000000000.fields.npz"]
+    np.testing.assert_array_equal(Shards(tmp_path).fields["seed"].ravel(), [0, 1, 2, 3])
