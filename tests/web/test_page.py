@@ -355,3 +355,11 @@ def test_a_surface_of_another_body_is_not_shown(page: Page, start: Callable[...,
     page.wait_for_selector("#notice:visible")
     assert "another body file" in page.inner_text("#notice")
     assert page.get_attribute("#surface", "aria-pressed") == "false"
+
+
+def test_a_browser_without_a_decoder_is_told_so(page: Page, start: Callable[..., FakeServer]) -> None:
+    server = start()
+    page.route("**/whep", lambda route: route.fulfill(status=406, body="The video is H.264."))
+    page.goto(server.url)
+    page.wait_for_selector("#state[data-state=live]")
+    assert "cannot decode direct video" in page.inner_text("#notice")

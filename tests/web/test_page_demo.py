@@ -13,7 +13,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import av
 import numpy as np
+import psutil
 import pytest
 from drawn import Drawn
 from test_page_live import address, free_port
@@ -22,6 +24,7 @@ from biopose_live.neurik.person_file import read_person_file
 from biopose_live.sinks.frame_index import FrameIndex
 from biopose_live.sinks.recorded_video import playable_video
 from biopose_live.sinks.recording import Recording
+from biopose_live.sinks.viewer.encoding import ticks
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -35,19 +38,29 @@ def people(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def url(people: Path, page_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The page's address; `page_folder` builds the page, too, so that this is skipped where it cannot be built."""
-    log = tmp_path_factory.mktemp("demo") / "log.txt"
+def log(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("demo") / "log.txt"
+
+
+@pytest.fixture(scope="module")
+def process(people: Path, log: Path, page_folder: Path) -> Iterator[subprocess.Popen[str]]:
+    """The demo; `page_folder` builds the page, too, so that this is skipped where it cannot be built."""
     command = [sys.executable, "-m", "biopose_live.cli", "--demo", "--loop", "--headless", "--record-video"]
     command += ["--kinematics", "ik", "--view", f"127.0.0.1:{free_port()}", "--publish", "off"]
     with log.open("w") as out:
         environment = os.environ | {"XDG_DATA_HOME": str(people)}
-        process = subprocess.Popen(command, stdout=out, stderr=subprocess.STDOUT, text=True, env=environment)
+        started = subprocess.Popen(command, stdout=out, stderr=subprocess.STDOUT, text=True, env=environment)
         try:
-            yield address(log, process)
+            yield started
         finally:
-            process.send_signal(signal.SIGINT)
-            process.wait(30)
+            started.send_signal(signal.SIGINT)
+            started.wait(30)
+
+
+@pytest.fixture(scope="module")
+def url(log: Path, process: subprocess.Popen[str]) -> str:
+    """The page's address."""
+    return address(log, process)
 
 
 @pytest.fixture
@@ -95,7 +108,12 @@ def test_the_demo_is_seen_and_recorded(page: Page, tmp_path: Path, shots: Path) 
     assert any(pose.people for pose in poses)
     assert video is not None
     assert notes == []
-    assert video.pictures >= 0.7 * len(FrameIndex(tmp_path / "take"))
+    # Each picture is one of the poses' own; a machine that is overloaded leaves some out.
+    first = ticks(video.t_first)
+    with av.open(str(video.path)) as container:
+        shown = {first + int(frame.pts) for frame in container.decode(container.streams.video[0])}
+    assert len(shown) > 8
+    assert shown <= {ticks(t) for t in FrameIndex(tmp_path / "take").times}
 
 
 def sleep(page: Page) -> bool:
@@ -104,7 +122,7 @@ def sleep(page: Page) -> bool:
 
 
 @pytest.mark.slow
-def test_a_person_is_measured(page: Page, people: Path, shots: Path) -> None:
+def test_a_person_is_measured(page: Page, process: subprocess.Popen[str], people: Path, shots: Path) -> None:
     page.click("#calibrate")
     page.fill("#calibration-height", "1.80")
     page.fill("#calibration-name", "Demo")
@@ -118,3 +136,11 @@ def test_a_person_is_measured(page: Page, people: Path, shots: Path) -> None:
     page.click("#calibration-close")
     time.sleep(0.5)
     assert not page.is_visible("#settling")  # in use, and held
+    # Also by a process that is started anew.
+    before = page.inner_text("#stages")
+    (stage,) = [child for child in psutil.Process(process.pid).children() if child.cmdline()[-1:] == ["mqhmr"]]
+    stage.kill()
+    page.wait_for_timeout(4000)
+    assert page.inner_text("#stages") != before
+    assert not page.is_visible("#settling")
+    assert page.inner_text("#state") == "Live"

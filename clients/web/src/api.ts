@@ -2,6 +2,9 @@
 
 export class Refused extends Error {}
 
+/** This browser cannot decode the video that the server sends. */
+export class NoDecoder extends Error {}
+
 /** The server's own sentence about why not. */
 export class ServerSays extends Error {}
 

@@ -3,7 +3,7 @@
  * goes away. Only a wrong token ends the attempts: it does not get right by trying.
  */
 
-import { type Api, Refused, type ReplayInfo, ServerSays } from "./api";
+import { type Api, NoDecoder, Refused, type ReplayInfo, ServerSays } from "./api";
 import { BackOff } from "./back_off";
 import type { Link, Receiver } from "./link";
 import { openSocket } from "./socket_link";
@@ -11,7 +11,7 @@ import { openWhep } from "./whep";
 
 export type State =
   | { name: "connecting" }
-  | { name: "live"; link: "webrtc" | "websocket" }
+  | { name: "live"; link: "webrtc" | "websocket"; decodes: boolean }
   | { name: "replay"; source: string }
   | { name: "lost"; everLive: boolean; reason: string | null }
   | { name: "refused"; everLive: boolean };
@@ -29,6 +29,7 @@ export class Connection {
   private link: Link | null = null;
   private everLive = false;
   private directWorks = true;
+  private decodes = true;
   private lastHeard = 0;
   private timer = 0;
   private attempt = 0;
@@ -91,7 +92,7 @@ export class Connection {
       this.everLive = true;
       this.lastHeard = performance.now();
       this.backOff.reset();
-      this.listener.state({ name: "live", link: link.kind });
+      this.listener.state({ name: "live", link: link.kind, decodes: this.decodes });
     } catch (error) {
       if (mine !== this.attempt) return;
       if (error instanceof Refused) {
@@ -111,6 +112,7 @@ export class Connection {
         // The server may have gone away meanwhile: only a socket that opens proves that UDP is what is missing.
         const link = await openSocket(this.api, receiver);
         this.directWorks = false;
+        this.decodes = !(error instanceof NoDecoder);
         return link;
       }
     }

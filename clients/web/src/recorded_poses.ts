@@ -83,8 +83,10 @@ export function numberAt(times: Float64Array, t: number): number {
   return Math.max(low - 1, 0);
 }
 
-/** -> the number of the one of `times` that is `t` but for rounding, null when none is. */
-export function exactNumber(times: Float64Array, t: number, tolerance: number): number | null {
-  const number = numberAt(times, t + tolerance);
-  return Math.abs(times[number]! - t) <= tolerance ? number : null;
+/** -> the number of the one of `times` that is `t` but for rounding (nearer than any other), null when none is. */
+export function sameNumber(times: Float64Array, t: number, tolerance: number): number | null {
+  const before = numberAt(times, t);
+  const off = (number: number) => Math.abs((times[number] ?? Infinity) - t);
+  const nearest = off(before + 1) < off(before) ? before + 1 : before;
+  return off(nearest) <= tolerance ? nearest : null;
 }

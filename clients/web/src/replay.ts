@@ -7,11 +7,12 @@
 
 import { type Api, type ReplayInfo, Refused } from "./api";
 import type { Pose } from "./schema";
-import { exactNumber, numberAt, RecordedPoses } from "./recorded_poses";
+import { numberAt, RecordedPoses, sameNumber } from "./recorded_poses";
 import { TICKS, Timeline } from "./timeline";
 import { copied } from "./whep";
 
-const ROUNDED = 45; // ticks that a browser's seconds may be off
+const ROUNDED = 45; // ticks that rounding costs here
+const BLURRED = 360; // ticks (4 ms) that a browser blurs its seconds by, against being recognised: less than half a frame
 const INTO_FRAME_S = 0.002; // a time on the edge between two pictures could give either
 const PAST_S = 30; // of plots before a place that was wound to
 const SETTLED_MS = 140;
@@ -38,10 +39,13 @@ export class Replay {
   private shown = -1;
   private lastTick = 0;
   private pastTimer = 0;
+  private asked = 0;
   private wanted: number | null = null; // while the video is still on its way elsewhere
 
   constructor(private readonly api: Api, private readonly video: HTMLVideoElement, private readonly screen: Screen) {
     video.addEventListener("seeked", () => this.wind());
+    // Firefox forgets what was asked for before these.
+    for (const name of ["loadeddata", "playing", "seeked"]) video.addEventListener(name, () => this.watch());
     // The video's own error: poses go on without it.
     video.addEventListener("error", () => {
       if (this.info !== null) this.info = { ...this.info, video: null };
@@ -63,7 +67,7 @@ export class Replay {
     this.video.autoplay = false; // it begins when the poses get there
     if (info.video !== null) {
       this.video.src = `/api/replay/video.mp4?token=${encodeURIComponent(this.api.token)}`;
-      this.video.requestVideoFrameCallback((_, told) => this.pictured(told));
+      this.watch();
     }
     await this.poses.range(0, 1);
     this.timeline.show(
@@ -184,16 +188,23 @@ export class Replay {
     this.screen.show(pose, null);
   }
 
+  /** Asks to be called at the next picture. */
+  private watch(): void {
+    if (!this.open) return;
+    this.video.cancelVideoFrameCallback(this.asked);
+    this.asked = this.video.requestVideoFrameCallback((_, told) => this.pictured(told));
+  }
+
   private pictured(told: VideoFrameCallbackMetadata): void {
     const video = this.info?.video ?? null;
     if (video === null) return;
-    this.video.requestVideoFrameCallback((_, next) => this.pictured(next));
+    this.watch();
     if (!this.filmed(this.position)) return; // the first picture of a video that begins later
-    // A copy knows its own time; the callback may be late on a busy machine.
+    // A copy knows its own time (in Firefox it does not, and says zero); the callback may be late on a busy machine.
     const frame = copied(this.video);
-    const seconds = frame === null ? told.mediaTime : frame.timestamp / 1e6;
-    const t = Math.round(seconds * TICKS) + video.offset;
-    const number = exactNumber(this.times, t, ROUNDED);
+    const known = frame !== null && frame.timestamp !== 0;
+    const t = Math.round((known ? frame.timestamp / 1e6 : told.mediaTime) * TICKS) + video.offset;
+    const number = sameNumber(this.times, t, BLURRED);
     const pose = number === null ? null : (this.poses?.at(number) ?? null);
     this.screen.show(pose, frame ?? this.video);
     frame?.close();
@@ -202,7 +213,7 @@ export class Replay {
     void this.ask(async (poses) => {
       const [late] = await poses.range(number, number + 1);
       const still = copied(this.video);
-      if (late !== undefined && still !== null && still.timestamp / 1e6 === seconds) this.screen.show(late, still);
+      if (late !== undefined && still !== null && this.position === t) this.screen.show(late, still);
       still?.close();
     });
   }

@@ -38,8 +38,11 @@ export class StatusLine {
         this.show(state.link === "webrtc" ? "Live" : "Live, without direct video", "Waiting for the first picture…", "");
         if (state.link === "websocket")
           this.say(
-            "This network lets no direct video (WebRTC) through. Pictures come one by one over a WebSocket instead: " +
-              "a little later and coarser, with the same skeleton and angles.",
+            (state.decodes
+              ? "This network lets no direct video (WebRTC) through."
+              : "This browser cannot decode direct video (H.264 over WebRTC).") +
+              " Pictures come one by one over a WebSocket instead: a little later and coarser, with the same skeleton and " +
+              "angles.",
           );
         break;
       case "replay":

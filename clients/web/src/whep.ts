@@ -5,7 +5,7 @@
  * server are on the same machine or network.
  */
 
-import { type Api, reason, Refused, ServerSays } from "./api";
+import { type Api, NoDecoder, reason, Refused, ServerSays } from "./api";
 import type { Link, Receiver } from "./link";
 
 const CONNECT_MS = 4000;
@@ -59,6 +59,7 @@ export async function openWhep(api: Api, video: HTMLVideoElement, receiver: Rece
       });
       if (answer.status === 401 || answer.status === 403) throw new Refused("the token is wrong");
       if (answer.status === 503) throw new ServerSays(await reason(answer));
+      if (answer.status === 406) throw new NoDecoder("this browser offers no H.264");
       if (answer.status !== 201) throw new Error(`the server answered ${answer.status} to the offer`);
       const location = answer.headers.get("Location");
       session = location === null ? null : new URL(location, window.location.href).href;

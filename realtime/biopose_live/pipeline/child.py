@@ -15,6 +15,7 @@ import time
 from collections import deque
 from collections.abc import MutableMapping
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import psutil
@@ -63,7 +64,7 @@ class Child:
         self.restarts = 0
         self.beat: Beat | None = None  # the latest from the present process
         self.row = row
-        self._assignment = msgspec.json.encode(assignment)
+        self._assignment = assignment
         self.log = log
         self._process: subprocess.Popen[bytes] | None = None
         self._usage: psutil.Process | None = None
@@ -111,13 +112,18 @@ class Child:
             )
         assert self._process.stdin is not None
         try:
-            self._process.stdin.write(self._assignment)
+            self._process.stdin.write(msgspec.json.encode(self._assignment))
             self._process.stdin.close()
         except BrokenPipeError:
             pass  # it died at once: the next look finds out
         self._usage = psutil.Process(self._process.pid)
         self._started = self._heard = time.monotonic()
         self._starts.append(self._started)
+
+    def change_settings(self, **values: Any) -> None:
+        """From the next start on."""
+        settings = {**self._assignment.settings, **values}
+        self._assignment = msgspec.structs.replace(self._assignment, settings=settings)
 
     def hear(self, beat: Beat) -> None:
         """Takes a report, which must be from the present process."""

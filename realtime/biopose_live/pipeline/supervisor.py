@@ -23,7 +23,7 @@ from biopose_live.pipeline.metrics import Summary
 from biopose_live.pipeline.ring import FrameRing
 from biopose_live.pipeline.run_metrics import RunMetrics, StageState
 from biopose_live.pipeline.session_directory import SessionDirectory
-from biopose_live.pipeline.stage_table import CAPTURE, MQHMR, SINKS, STAGES, StageTable
+from biopose_live.pipeline.stage_table import CAPTURE, MQHMR, NEURIK, SINKS, STAGES, StageTable
 from biopose_live.settings import Settings
 from biopose_live.sinks.viewer.access import ViewAccess
 
@@ -162,6 +162,9 @@ class Supervisor:
             self._command(MQHMR, Command("calibrate", wish=beat.wish))
         news = beat.calibration
         if news is not None and (news != self._calibration or news.phase in ("measuring", "computing")):
+            if news.phase == "done" and self._settings.max_people == 1:  # also for who has to be started anew
+                for name in (MQHMR, NEURIK):
+                    self._children[name].change_settings(calibration=news.file, height=None)
             self._calibration = news
             self._command(SINKS, Command("calibration", calibration=news))
 
