@@ -13,6 +13,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from types import TracebackType
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -63,6 +64,7 @@ class LandmarkTracker:
     def __init__(self, model: str = "full", people: int = 1, threads: int = 1) -> None:
         if model not in FINGERPRINTS:
             raise ValueError(f"there is no model {model!r}, only {sorted(FINGERPRINTS)}")
+        cv2.setNumThreads(1)  # cutting out 256 px gains nothing from threads that wait for it
         self._encoder = LandmarkEncoder(model, threads)
         self._mirrored = model in MIRRORED
         self._finder = PoseLandmarker(FINDER, people, follow=False)

@@ -26,7 +26,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from biopose_live.detection.pose_landmarker import without_chatter, model_path
+from biopose_live.detection.pose_landmarker import model_path, without_chatter
 from biopose_live.errors import EXIT_MODEL, UserError
 from biopose_live.mqhmr.encoder_graph import SIDE, GraphError, LandmarkGraph, read_landmark_network
 

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from biopose_live.body.keypoints import body_keypoints
 from biopose_live.body.model import BodyModel
 from biopose_live.errors import EXIT_MODEL, UserError
-from biopose_live.mqhmr.lite.points import dense_points, together
+from biopose_live.mqhmr.lite.points import dense_points
 from biopose_live.mqhmr.refinement import BodyPoints, place
 from biopose_live.mqhmr.view import KEYPOINTS
 
@@ -77,14 +77,13 @@ def measured(path: Path = MEASURED) -> tuple[Floats, Floats]:
 
 
 class Landmarks:
-    """MediaPipe's landmarks on one body (`points`), its dense anatomical points (`dense`), and both (`with_dense`)."""
+    """MediaPipe's landmarks on one body (`points`); its dense anatomical points (`dense`)."""
 
     def __init__(self, body: BodyModel, path: Path = MEASURED) -> None:
         """Raises UserError when the table is missing or damaged."""
         offsets, self.spread = measured(path)
         self.points = body_points(body, offsets)
         self.dense = dense_points(body)
-        self.with_dense = together(self.points, self.dense)
         self._used = np.zeros(33)
         self._used[list(FITTED)] = 1.0
 

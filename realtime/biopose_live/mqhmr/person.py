@@ -22,7 +22,7 @@ from biopose_live.mqhmr import gravity, view
 from biopose_live.mqhmr.gravity import Gravity
 from biopose_live.mqhmr.landmarks import Landmarks
 from biopose_live.mqhmr.lifter import JOINTS, Guess, Lifter
-from biopose_live.mqhmr.lite.evidence import KEYPOINT_TRUST, Evidence, Look
+from biopose_live.mqhmr.lite.evidence import Evidence, Look
 from biopose_live.mqhmr.lite.observation import Estimate
 from biopose_live.mqhmr.refinement import ROOT, BodyPoints, Priors, Refined, isotropic, refine
 from biopose_live.mqhmr.shape import ShapeEstimate
@@ -151,6 +151,8 @@ class PersonTrack:
             start_rotations, start_translation = network, guessed_at
         before_looking = iterations if eyes is None else iterations - iterations // 2
         refined = problem.solve(start_rotations, start_translation, before_looking)
+        seen = pixel > 0
+        fit = float(np.sqrt(np.mean(refined.residuals[seen] ** 2))) if seen.any() else math.inf
         if eyes is not None:
             estimate = Estimate(refined.rotations, _sigma(refined), refined.translation, self.shape.betas)
             looked = self._with_evidence(problem, eyes(keypoints, scores, world)(estimate))
@@ -158,8 +160,6 @@ class PersonTrack:
             if looked.cost(refined.rotations, refined.translation) < looked.cost(start, refined.translation):
                 start = refined.rotations
             refined = looked.solve(start, refined.translation, iterations // 2)
-        residuals, seen = refined.residuals[: len(pixel)], pixel > 0
-        fit = float(np.sqrt(np.mean(residuals[seen] ** 2))) if seen.any() else math.inf
         if iterations and not self.shape.settled:
             quality = float(np.mean(scores[[11, 12, 23, 24, 25, 26, 27, 28]].clip(0, 1))) * float(fit < 3.0)
             self.shape.update(t, refined.betas, refined.information, POSE, quality)
@@ -228,12 +228,13 @@ class PersonTrack:
         return translation
 
     def _with_evidence(self, problem: _Problem, evidence: Evidence) -> _Problem:
-        """The keypoints' problem with what the picture adds."""
+        """The problem with what the picture says in the keypoints' place: the network has been told of them, and on
+        rendered people counting them once more made poses worse, however little they counted."""
         precision = 1.0 / (evidence.sigma**2 + NETWORK_FLOOR**2)
         return problem._replace(
-            points=self._landmarks.with_dense,
-            observed=np.concatenate([problem.observed, evidence.places]),
-            precision=np.concatenate([KEYPOINT_TRUST * problem.precision, evidence.precision]),
+            points=self._landmarks.dense,
+            observed=evidence.places,
+            precision=evidence.precision,
             priors=problem.priors._replace(rotations=evidence.rotations, rotation_precision=precision),
         )
 

@@ -10,9 +10,8 @@ from scipy.spatial.transform import Rotation
 
 from biopose_live.body.model import BodyModel
 from biopose_live.mqhmr.lite.observation import OWN, WHOLE, corrected, observe, places_of, view_of
-from biopose_live.mqhmr.lite.points import JOINTS, MARKERS, POINTS, dense_points, together
+from biopose_live.mqhmr.lite.points import JOINTS, MARKERS, POINTS
 from biopose_live.mqhmr.person_crop import person_crop
-from biopose_live.mqhmr.refinement import place
 from lite_made_up import CAMERA, Person
 
 UP = np.array([0.0, -1.0, 0.0])
@@ -25,13 +24,6 @@ def test_dense_points_are_the_bodys_markers_and_joints(body: BodyModel) -> None:
     np.testing.assert_allclose(person.points()[MARKERS:], joints, atol=1e-9)
     assert person.points().shape == (POINTS, 3)
     assert len(joints) == JOINTS
-
-
-def test_points_together_are_both(body: BodyModel) -> None:
-    person = Person(body, 2)
-    both = together(person.dense, dense_points(body))
-    placed = place(both, person.rotations, person.translation, person.betas)[0]
-    np.testing.assert_array_equal(placed[:POINTS], placed[POINTS:])
 
 
 def test_the_view_looks_at_the_crops_centre_along_its_rows(body: BodyModel) -> None:

@@ -30,15 +30,3 @@ def dense_points(body: BodyModel) -> BodyPoints:
         np.concatenate([body.marker_template, body.joint_template]).astype(np.float64),
         np.concatenate([body.marker_dirs, body.joint_dirs]).astype(np.float64),
     )
-
-
-def together(first: BodyPoints, second: BodyPoints) -> BodyPoints:
-    """-> one body that carries the points of both, in this order."""
-    return BodyPoints(
-        first.parents,
-        first.joint_template,
-        first.joint_dirs,
-        np.concatenate([first.keypoint_joint, second.keypoint_joint]),
-        np.concatenate([first.keypoint_template, second.keypoint_template]),
-        np.concatenate([first.keypoint_dirs, second.keypoint_dirs]),
-    )
