@@ -84,6 +84,19 @@ def test_where_a_person_stands_changes_the_place_alone(
         np.testing.assert_allclose(b.origins, a.origins @ turn.T, atol=1e-3)
 
 
+def test_the_skeleton_is_where_its_markers_were_seen(
+    solver: NeuralSolver, skeleton: SkeletonModel, calibrator: Calibrator, clip: tuple[np.ndarray, np.ndarray]
+) -> None:
+    """Whatever the network answers, the markers that ride on its skeleton lie around the ones that were seen."""
+    times, markers = clip
+    mean, kinematics = calibrator(MEAN), Kinematics(skeleton)
+    places = mean.marker_locations / mean.scales[mean.marker_bodies]
+    for solved, seen in zip(run(solver, calibrator, times, markers), markers, strict=True):
+        locations = solved.scales[mean.marker_bodies] * places
+        carried = kinematics.markers(solved.q, solved.scales, mean.marker_bodies, locations)
+        np.testing.assert_allclose(carried.mean(0), seen.mean(0), atol=1e-9)
+
+
 def blind_to_the_camera(solver: NeuralSolver) -> NeuralSolver:
     """The same network without a weight for how the person stands to the camera, the last two inputs."""
     network = random_network(solver.network.architecture, 1, 0.1)

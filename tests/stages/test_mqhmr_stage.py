@@ -154,3 +154,42 @@ def test_refinement_off_still_gives_bodies(make_clip: Callable[..., Any]) -> Non
 def test_a_missing_body_file_is_one_sentence(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"nobody\.npz"):
         MqhmrStage(Settings(demo=True, body=tmp_path / "nobody.npz"))
+
+
+class Pictures:
+    """A frame store with one picture, or none any more."""
+
+    def __init__(self, image: np.ndarray | None) -> None:
+        self.image = image
+        self.asked = 0
+
+    def pixels(self, frame: FrameRef) -> np.ndarray | None:
+        self.asked += 1
+        return self.image
+
+
+def test_the_picture_is_looked_at_once_a_frame(make_clip: Callable[..., Any]) -> None:
+    """Whatever it shows, the pose differs from the one of keypoints alone, and is a pose."""
+    clip = make_clip(0.2, camera=CAMERA)
+    store = Pictures(np.random.default_rng(0).integers(0, 255, (HEIGHT, WIDTH, 3), np.uint8))
+    with_picture = run(MqhmrStage(SETTINGS, store), clip)
+    assert store.asked == len(with_picture)
+    without = run(MqhmrStage(Settings(demo=True, image="off"), store), clip)
+    assert store.asked == len(with_picture)
+    for a, b in zip(with_picture, without, strict=True):
+        assert np.isfinite(a.people[0].markers).all()
+        assert not np.allclose(a.people[0].theta, b.people[0].theta)
+
+
+def test_a_picture_that_is_gone_is_done_without(make_clip: Callable[..., Any]) -> None:
+    clip = make_clip(0.2, camera=CAMERA)
+    stage = MqhmrStage(SETTINGS, Pictures(None))
+    for a, b in zip(run(stage, clip), run(MqhmrStage(Settings(demo=True, image="off")), clip), strict=True):
+        np.testing.assert_array_equal(a.people[0].theta, b.people[0].theta)
+    assert stage.unseen == len(clip.t)
+
+
+def test_nobody_in_the_frame_needs_no_look() -> None:
+    store = Pictures(np.zeros((HEIGHT, WIDTH, 3), np.uint8))
+    MqhmrStage(SETTINGS, store).process(Detections(frame(0, 0.0), []))
+    assert store.asked == 0

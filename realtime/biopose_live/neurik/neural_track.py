@@ -2,6 +2,8 @@
 
 The network answers every frame with coordinates, their one-sigma and bone scales.  The scales are averaged while the
 person's shape settles and then held, so that bones keep their length; a calibration made beforehand takes their place.
+The skeleton is put where its markers lie nearest to the ones that were seen: the network's own answer to that was seen
+decimetres off on short clips.
 
 Letters: Q coordinates, B bodies, M virtual markers, O outputs.  World: OpenSim's axes (x forward, y up, z right), its x
 pointing to the camera; m; rad.
@@ -21,7 +23,6 @@ from biopose_live.neurik.observation import MOTION, Observation, Observer, about
 from biopose_live.neurik.outputs import (
     HIGHEST_LOG_SIGMA,
     LOWEST_LOG_SIGMA,
-    ROOT_UNIT_M,
     SCALE_UNIT,
     OutputLayout,
 )
@@ -72,6 +73,7 @@ class NeuralTrack:
         self._scale_sum = np.zeros((solver.layout.bodies, 3))
         self._frames = 0
         self._held: Floats | None = None
+        self._sockets: tuple[NDArray[np.int64], Floats] | None = None
         self._held_betas = np.zeros(0)  # those of the settled shape
 
     def update(self, t: float, markers: Floats, betas: Floats, settled: bool) -> Solved:
@@ -99,11 +101,22 @@ class NeuralTrack:
         rotations[0] = about_y(seen.heading) @ rotations[0]
         for joint, rotation in zip(layout.free, rotations, strict=True):
             q[joint.coordinates] = joint.angles_near(rotation, last[joint.coordinates])
-        q[layout.place] = seen.origin + about_y(seen.heading) @ (ROOT_UNIT_M * raw[layout.place_part])
         sigma = np.exp(np.clip(raw[layout.sigma_part], LOWEST_LOG_SIGMA, HIGHEST_LOG_SIGMA))
         body_rotations, origins = solver.kinematics.forward(q, scales)
+        bodies, places = self._marker_sockets(betas)
+        carried = origins[bodies] + (body_rotations[bodies] @ (scales[bodies] * places)[..., None])[..., 0]
+        shift = (markers - carried).mean(0)
+        q[layout.place] = shift
+        origins = origins + shift
         self._solved = Solved(q, sigma, body_rotations, origins, scales, math.nan)
         return self._solved
+
+    def _marker_sockets(self, betas: Floats) -> tuple[NDArray[np.int64], Floats]:
+        """-> the body (M,) that carries each marker and its place (M, 3) m there before scaling, of the mean person."""
+        if self._sockets is None:
+            mean = self._calibrator(np.zeros_like(betas))
+            self._sockets = mean.marker_bodies, mean.marker_locations / mean.scales[mean.marker_bodies]
+        return self._sockets
 
     def _scales(self, now: Floats, betas: Floats, settled: bool) -> Floats:
         """-> (B, 3) to use for this frame."""
