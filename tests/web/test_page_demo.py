@@ -46,7 +46,7 @@ def log(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def process(people: Path, log: Path, page_folder: Path) -> Iterator[subprocess.Popen[str]]:
     """The demo; `page_folder` builds the page, too, so that this is skipped where it cannot be built."""
     command = [sys.executable, "-m", "biopose_live.cli", "--demo", "--loop", "--headless", "--record-video"]
-    command += ["--kinematics", "ik", "--view", f"127.0.0.1:{free_port()}", "--publish", "off"]
+    command += ["--view", f"127.0.0.1:{free_port()}", "--publish", "off"]
     with log.open("w") as out:
         environment = os.environ | {"XDG_DATA_HOME": str(people)}
         started = subprocess.Popen(command, stdout=out, stderr=subprocess.STDOUT, text=True, env=environment)

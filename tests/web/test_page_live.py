@@ -70,7 +70,7 @@ def run(video: Path, page_folder: Path, tmp_path_factory: pytest.TempPathFactory
     view, publish = free_port(), free_port()
     log = tmp_path_factory.mktemp("run") / "log.txt"
     command = [sys.executable, "-m", "biopose_live.cli", "--video", str(video), "--headless"]
-    command += ["--kinematics", "ik", "--view", f"127.0.0.1:{view}", "--publish", f"tcp://127.0.0.1:{publish}"]
+    command += ["--view", f"127.0.0.1:{view}", "--publish", f"tcp://127.0.0.1:{publish}"]
     context = zmq.Context()
     poses = context.socket(zmq.SUB)
     poses.setsockopt(zmq.SUBSCRIBE, TOPIC_POSE)

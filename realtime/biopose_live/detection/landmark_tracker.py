@@ -1,7 +1,7 @@
 """Follows people with MediaPipe's landmark network alone: each frame's keypoints give the next frame's crop.
 
 MediaPipe Tasks does the same in its VIDEO mode, and smooths the keypoints besides, which makes them late.  Running the
-network itself costs less than half of that, shows the keypoints of now, and pays for a second look at each person,
+network itself shows the keypoints of now, and costs so much less that a second look at each person is to be had,
 mirrored: what the network gets wrong one way round, it gets wrong the other way in the mirror, and the mean of both is
 nearer to the truth.  People are found by MediaPipe Tasks (IMAGE mode), while fewer than `people` are followed.
 

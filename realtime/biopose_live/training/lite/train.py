@@ -82,9 +82,10 @@ def save(
     network: nn.Module, architecture: Architecture, path: Path, plan: Plan, report: dict[str, float], samples: int
 ) -> None:
     """Writes the weights in half precision; the file is complete when it appears under its name."""
+    names = {key: Path(getattr(plan, key)).name for key in ("samples", "test", "out")}
     metadata = {
         "architecture": msgspec.json.encode(architecture).decode(),
-        "settings": json.dumps({**asdict(plan), "samples_seen": samples}),
+        "settings": json.dumps({**asdict(plan), **names, "samples_seen": samples}),
         "test": json.dumps({k: round(v, 4) for k, v in report.items()}),
     }
     partial = path.with_name(path.name + ".partial")
