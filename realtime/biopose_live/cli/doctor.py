@@ -178,6 +178,15 @@ def lifter_weights() -> Iterator[Finding]:
     yield Finding("lifter weights", "ok", f"{WEIGHTS.name}, {WEIGHTS.stat().st_size / 1e6:.1f} MB")
 
 
+def image_weights() -> Iterator[Finding]:
+    from biopose_live.mqhmr.encoder import LandmarkEncoder
+    from biopose_live.mqhmr.lite.network import WEIGHTS, LiteNetwork
+
+    network = LiteNetwork.load()
+    LandmarkEncoder(network.architecture.encoder, landmarks=False)
+    yield Finding("image network", "ok", f"{WEIGHTS.name}, {WEIGHTS.stat().st_size / 1e6:.1f} MB, on MediaPipe's maps")
+
+
 def neurik_weights() -> Iterator[Finding]:
     from biopose_live.neurik.stream import WEIGHTS, StreamedNetwork
 
@@ -233,6 +242,7 @@ CHECKS: tuple[tuple[str, bool, Callable[[], Iterator[Finding]]], ...] = (
     ("body", True, body_file),
     ("skeleton", True, skeleton_file),
     ("lifter weights", True, lifter_weights),
+    ("image network", True, image_weights),
     ("NeurIK weights", True, neurik_weights),
     ("demo clip", True, demo_video),
     ("cameras", False, cameras),
