@@ -214,6 +214,15 @@ def test_a_short_training_learns_and_its_weights_run(folder: Path, tmp_path: Pat
     assert (np.linalg.eigvalsh(answer.covariance) > 0).all()
 
 
+def test_resuming_with_other_sizes_is_refused(folder: Path, tmp_path: Path) -> None:
+    out = tmp_path / "lite.safetensors"
+    torch.save(
+        {"network": {}, "averaged": {}, "optimiser": {}, "step": 1, "elapsed": 1.0}, out.with_suffix(".state.pt")
+    )
+    with pytest.raises(UserError, match="other sizes"):
+        train(Plan(str(folder), str(folder), str(out), minutes=0.1, batch=3, width=32, resume=True))
+
+
 def test_rendering_goes_on_where_it_stopped(
     made_up_assets: Path, pose_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys
 ) -> None:  # type: ignore[no-untyped-def]

@@ -19,6 +19,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from biopose_live.body.model import BodyModel
+from biopose_live.errors import EXIT_MODEL, UserError
 from biopose_live.mqhmr.lite.architecture import Architecture
 from biopose_live.mqhmr.network.body_points import BodyPoints
 from biopose_live.training.lite.batches import Examples
@@ -117,9 +118,16 @@ def train(plan: Plan) -> dict[str, float]:
     step, before, elapsed = 0, 0, 0.0
     if plan.resume and state_path.is_file():
         state = torch.load(state_path, weights_only=True)
-        network.load_state_dict(state["network"])
-        averaged.load_state_dict(state["averaged"])
-        optimiser.load_state_dict(state["optimiser"])
+        try:
+            network.load_state_dict(state["network"])
+            averaged.load_state_dict(state["averaged"])
+            optimiser.load_state_dict(state["optimiser"])
+        except (RuntimeError, ValueError, KeyError) as error:
+            raise UserError(
+                f"{state_path} is the state of a training of other sizes or feature maps; resume with the options it "
+                "was begun with, or delete it.",
+                EXIT_MODEL,
+            ) from error
         before = step = state["step"]
         elapsed = state["elapsed"]
         rng = np.random.default_rng((plan.seed, step))
