@@ -51,7 +51,7 @@ class Settings:
     )
 
     detector: DetectorModel = option("full", "MediaPipe pose model", "models")
-    refine_iterations: int = option(4, "2D-informed refinement steps per frame, exactly this many; 0 = off", "models")
+    refine_iterations: int = option(2, "2D-informed refinement steps per frame, exactly this many; 0 = off", "models")
     image: Switch = option("on", "look at the picture beside the keypoints (the image network)", "models")
     kinematics: Kinematics = option(
         "auto",
