@@ -72,7 +72,8 @@ def test_the_last_frames_of_a_file_are_not_lost(runtime: Path) -> None:
     with LiveRun(table(capture="BriefCapture", mqhmr="SleepyMqhmr")) as run:
         summary = run.join()
         seqs = [pose["seq"] for pose in run.poses()]
-    assert seqs[0] == 0
+    # Frame 0 is passed over where all three were waiting before the stage asked for its first: the newest wins.
+    assert seqs == sorted(set(seqs))
     assert seqs[-1] == 2  # captured half a second before the stage was ready for it, and the source long gone
     assert summary.captured == 3
     assert summary.processed == len(seqs)
