@@ -25,7 +25,7 @@ def weights(seed: int = 0, architecture: Architecture = SMALL) -> dict[str, np.n
     rng = np.random.default_rng(seed)
     made = {}
     for name, shape in architecture.tensors().items():
-        scale = 1.0 if "norms" in name or name.startswith("start") else 1.0 / np.sqrt(shape[-1])
+        scale = 1.0 if "norms" in name or name.startswith("start") else 1.0 / np.sqrt(max(shape[-1], 1))
         made[name] = rng.normal(0, scale, shape).astype(np.float32)
     return made
 

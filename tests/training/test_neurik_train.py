@@ -20,6 +20,7 @@ from biopose_live.training.neurik import train
 from biopose_live.training.neurik.batches import SampleSet
 from biopose_live.training.neurik.losses import Losses
 from biopose_live.training.neurik.train import main
+from event_files import scalars
 from neurik_made_up import for_skeleton, random_network, write_samples
 
 SMALL = ["--batch", "3", "--layers", "1", "--width", "16"]
@@ -63,6 +64,18 @@ def test_a_short_training_writes_weights_that_run(
         solved = track.update(t, markers, np.zeros(10), False)
     assert np.isfinite(solved.q).all()
     assert not list(out.parent.glob("*.partial"))
+
+
+def test_its_figures_are_there_for_tensorboard(samples: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("tensorboard")
+    monkeypatch.setattr(train, "REPORT_EVERY", 2)
+    out = tmp_path / "w.safetensors"
+    assert main(options(samples, out, 3, "--tensorboard", str(tmp_path / "log"))) == 0
+    logged = scalars(tmp_path / "log")
+    assert [step for step, _ in logged["train/loss"]] == [2]
+    held = json.loads(metadata(out)["held_out"])
+    for name, value in held.items():
+        assert logged[f"held_out/{name}"][-1] == (3, pytest.approx(value))
 
 
 def test_it_starts_at_the_best_linear_answer(samples: Path, tmp_path: Path) -> None:

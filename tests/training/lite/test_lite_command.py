@@ -42,7 +42,17 @@ def some_people(folder: Path, count: int) -> None:
 
 @pytest.mark.parametrize(
     "wrong",
-    [["--batch", "0"], ["--workers", "0"], ["--count", "-1"], ["--minutes", "nan"], ["--rate", "0"], ["--width", "0"]],
+    [
+        ["--batch", "0"],
+        ["--workers", "0"],
+        ["--count", "-1"],
+        ["--minutes", "nan"],
+        ["--rate", "0"],
+        ["--width", "0"],
+        ["--steps", "0"],
+        ["--queries", "23"],
+        ["--queries", "114"],
+    ],
 )
 def test_numbers_that_make_no_sense_are_told(
     wrong: list[str], options: list[str], capsys: pytest.CaptureFixture[str]
@@ -50,6 +60,15 @@ def test_numbers_that_make_no_sense_are_told(
     with pytest.raises(SystemExit, match="2"):
         biopose_train(["lite", *options, *wrong])
     assert f"{wrong[0]} {wrong[1]}" in capsys.readouterr().err
+
+
+def test_feature_maps_are_chosen_by_stride(options: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert parse(options).scales is None
+    assert parse([*options, "--scales", "none"]).scales == ()
+    for wrong in ("2", "8,", "", "8 16"):
+        with pytest.raises(SystemExit, match="2"):
+            parse([*options, "--scales", wrong])
+        assert "is none, or some of 4, 8, 16, 32" in capsys.readouterr().err
 
 
 def test_rendering_needs_assets_and_training_does_not(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -110,14 +129,16 @@ def test_both_parts_are_rendered_and_then_trained_on(
 
     monkeypatch.setattr(command, "render", render)
     monkeypatch.setattr(command, "train", plans.append)
-    more = ["--count", "5", "--test", "2", "--batch", "4", "--minutes", "1.5", "--workers", "3", "--resume"]
+    several = ["--scales", "16,8", "--queries", "30", "--steps", "7", "--tensorboard", str(tmp_path / "log")]
+    more = [*several, "--count", "5", "--test", "2", "--batch", "4", "--minutes", "1.5", "--workers", "3", "--resume"]
     assert biopose_train(["lite", *options, *more]) == 0
     assert rendered == [
         ("test", 2, "test", command.FIRST_TEST_SEED, 3, "full"),
         ("train", 5, "train", 0, 3, "full"),
     ]
     (plan,) = plans
-    assert (plan.batch, plan.minutes, plan.resume) == (4, 1.5, True)
+    assert (plan.batch, plan.minutes, plan.steps, plan.resume) == (4, 1.5, 7, True)
+    assert (plan.scales, plan.queries, plan.tensorboard) == ((8, 16), 30, str(tmp_path / "log"))
     assert Path(plan.samples) == tmp_path / "work" / "train"
     assert Path(plan.out).parent.is_dir()
 

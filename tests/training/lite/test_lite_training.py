@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from pathlib import Path
 
 import cv2
@@ -13,7 +14,6 @@ from scipy.stats import t as student_t
 
 from biopose_live.body.model import BodyModel
 from biopose_live.errors import UserError
-from biopose_live.mqhmr.lite.architecture import Architecture
 from biopose_live.mqhmr.lite.network import LiteNetwork
 from biopose_live.mqhmr.lite.points import POINTS
 from biopose_live.mqhmr.network.body_points import BodyPoints
@@ -26,8 +26,9 @@ from biopose_live.training.lite.network import LiteNetwork as TorchNetwork
 from biopose_live.training.lite.network import Outputs
 from biopose_live.training.lite.render import Renderer, clips_of
 from biopose_live.training.lite.shards import Shards, measure_scales, write_scales, write_shard
-from biopose_live.training.lite.train import Plan, judge, train
+from biopose_live.training.lite.train import Plan, design, judge, train
 from biopose_live.training.synthetic.choreography import read_pose_set
+from event_files import scalars
 
 COUNT = 6
 
@@ -107,6 +108,17 @@ def test_a_folder_without_samples_is_refused(tmp_path: Path, folder: Path) -> No
     write_scales(tmp_path, Shards(folder).steps)
     with pytest.raises(UserError, match="holds no rendered samples"):
         Shards(tmp_path)
+
+
+def test_some_maps_alone_are_read(folder: Path) -> None:
+    every, some = Shards(folder), Shards(folder, (16, 4))
+    assert some.levels == (every.levels[0], every.levels[2])
+    for wanted, (level, step) in zip((0, 2), zip(some.maps([3]), some.steps, strict=True), strict=True):
+        np.testing.assert_array_equal(level, every.maps([3])[wanted])
+        np.testing.assert_array_equal(step, every.steps[wanted])
+    assert Shards(folder, ()).maps([3]) == []
+    with pytest.raises(UserError, match="no feature maps of stride 2, but of 4, 8, 16, 32"):
+        Shards(folder, (2,))
 
 
 def test_a_shard_that_was_not_finished_does_not_count(samples: list[sampling.Sample], tmp_path: Path) -> None:
@@ -196,22 +208,37 @@ def test_nearer_is_cheaper_and_figures_say_how_near(examples: Examples, body: Bo
     assert mean["within_39"] == 1.0  # one sigma is 0.02 and the error 0.014
 
 
-def test_a_short_training_learns_and_its_weights_run(folder: Path, tmp_path: Path, body: BodyModel) -> None:
+@pytest.mark.parametrize(("queries", "scales"), [(POINTS, None), (30, (16, 8))])
+def test_a_short_training_learns_and_its_weights_run(
+    folder: Path, tmp_path: Path, body: BodyModel, queries: int, scales: tuple[int, ...] | None
+) -> None:
     """A minute's fraction on six people: the loss falls, and the live network reads the file and says the same."""
-    out = tmp_path / "lite.safetensors"
-    plan = Plan(str(folder), str(folder), str(out), minutes=0.15, batch=3, rate=3e-3, width=32, layers=1, half=False)
-    examples, points = Examples(Shards(folder), body), BodyPoints(body)
+    out, log = tmp_path / "lite.safetensors", tmp_path / "log"
+    plan = Plan(
+        str(folder), str(folder), str(out), minutes=0, steps=60, batch=3, rate=3e-3, width=32, layers=1, half=False,
+        queries=queries, scales=scales, tensorboard=str(log) if find_spec("tensorboard") else None,
+    )  # fmt: skip
+    shards, points = Shards(folder, scales), BodyPoints(body)
+    architecture = design(plan, shards.levels, body)
+    examples = Examples(shards, body, architecture.queries)
     torch.manual_seed(plan.seed)
-    fresh = TorchNetwork(Architecture("full", examples.shards.levels, layers=1, width=32))
-    untrained = judge(fresh, examples, points)
+    untrained = judge(TorchNetwork(architecture), examples, points)
     report = train(plan)
     assert report["loss"] < untrained["loss"]
     loaded = LiteNetwork.load(out)
-    e = examples.example(2)
-    maps = [m[0] * s for m, s in zip(examples.shards.maps([2]), examples.shards.steps, strict=True)]
+    assert loaded.architecture == architecture
+    assert len(architecture.queries) == queries
+    e, every = examples.example(2), Shards(folder)
+    maps = [m[0] * s for m, s in zip(every.maps([2]), every.steps, strict=True)]
     answer = loaded([m.astype(np.float32) for m in maps], e.observation)
     assert np.isfinite(answer.places).all()
     assert (np.linalg.eigvalsh(answer.covariance) > 0).all()
+    moved = (answer.places != e.observation.places).any(1)
+    np.testing.assert_array_equal(np.flatnonzero(moved), architecture.queries)
+    if plan.tensorboard:
+        logged = scalars(log)
+        assert [step for step, _ in logged["train/places"]] == [50]
+        assert logged["test/loss"] == [(60, pytest.approx(report["loss"]))]
 
 
 def test_resuming_with_other_sizes_is_refused(folder: Path, tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+from importlib.util import find_spec
 
 import msgspec
 import pytest
@@ -21,6 +22,7 @@ from biopose_live.training.mqhmr.losses import Losses
 from biopose_live.training.mqhmr.options import parse
 from biopose_live.training.mqhmr.records import Record, labels_of
 from biopose_live.training.mqhmr.train import Process, Step, main, one_step, state_path
+from event_files import scalars
 
 TINY = Architecture(
     height=64, width=48, depth=1, embed=16, vit_heads=2, scales=(1, 2), queries=8, width_model=16, layers=1, heads=2,
@@ -46,7 +48,8 @@ def options(tmp_path, make_person, make_tar, make_npz):
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_two_steps(options, tmp_path, capsys, precision):
-    assert main([*options, "--precision", precision, "--accumulate", "2"]) == EXIT_OK
+    log = ["--tensorboard", str(tmp_path / "log")] if precision == "fp32" and find_spec("tensorboard") else []
+    assert main([*options, "--precision", precision, "--accumulate", "2", *log]) == EXIT_OK
     out = tmp_path / "out" / "network.safetensors"
     assert load_network(out).architecture == TINY
     lines = [json.loads(line) for line in out.with_suffix(".progress.jsonl").read_text().splitlines()]
@@ -59,6 +62,11 @@ def test_two_steps(options, tmp_path, capsys, precision):
     ]
     assert changed  # the average lags behind
     assert "step 2" in capsys.readouterr().out
+    if log:
+        logged = scalars(tmp_path / "log")
+        for name, value in set(lines[1].items()) - {("step", 2)}:
+            assert logged[f"train/{name}"][1] == (2, pytest.approx(value))
+        assert logged["train/rate"][0][1] == pytest.approx(1e-3)
 
 
 def test_one_picture_is_learnt_by_heart(options, body, make_person, make_picture):

@@ -1,12 +1,12 @@
 """The light image network as the live stage runs it: NumPy's matrix products and the compiled deformable attention.
 
-Paper, section 3.2, made small: one query token per dense anatomical point, its pose anchor where the keypoints-only
-estimate puts that point; each layer is self-attention, multi-scale deformable attention into a landmark network's
-feature maps, and dense layers, after which every token moves its own anchor.  The tokens' heads give each point's place
-with a covariance and whether it is seen, and what the pose estimate should be corrected by.  `training/lite/network.py`
-holds the PyTorch twin.
+Paper, section 3.2, made small: one query token per dense anatomical point (or for some of them, `Architecture`), its
+pose anchor where the keypoints-only estimate puts that point; each layer is self-attention, multi-scale deformable
+attention into a landmark network's feature maps, and dense layers, after which every token moves its own anchor.  The
+tokens' heads give each point's place with a covariance and whether it is seen, and what the pose estimate should be
+corrected by.  `training/lite/network.py` holds the PyTorch twin.
 
-Letters: P query tokens (dense points), J = 24 joints, C width of a token, L levels.
+Letters: P dense points, Q query tokens, J = 24 joints, C width of a token, L levels.
 """
 
 from __future__ import annotations
@@ -31,12 +31,14 @@ Floats = NDArray[np.float32]
 WEIGHTS = Path(__file__).parents[2] / "assets" / "mqhmr" / "lite.safetensors"
 START_SIGMA, SMALLEST_SIGMA, LARGEST_SIGMA = 0.03, 0.002, 0.5  # of a crop
 START_ROTATION_SIGMA = 0.15  # rad
+UNKNOWN_SIGMA = 1e3  # crops: of a point without a query token, which then weighs nothing
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
     """places (P, 2) in the crop, 0..1; covariance (P, 2, 2) in squared crops; visible (P,) 0..1; corrections (J, 3) rad
-    of the estimate's rotations, each in its joint's own frame, and their one-sigma (J, 3)."""
+    of the estimate's rotations, each in its joint's own frame, and their one-sigma (J, 3).  A point without a query
+    token is where the estimate put it, within UNKNOWN_SIGMA, visible or not (0.5)."""
 
     places: Floats
     covariance: Floats
@@ -50,6 +52,7 @@ class LiteNetwork:
 
     def __init__(self, architecture: Architecture, weights: dict[str, NDArray[np.floating]]) -> None:
         self.architecture = architecture
+        self._queries = np.array(architecture.queries)
         self._w = {name: np.ascontiguousarray(value, np.float32) for name, value in weights.items()}
 
     @classmethod
@@ -77,28 +80,32 @@ class LiteNetwork:
         return layer_norm(x, self._w[f"{name}.weight"], self._w[f"{name}.bias"]).astype(np.float32, copy=False)
 
     def __call__(self, maps: Sequence[NDArray[np.float32]], observation: Observation) -> Answer:
-        """maps: L arrays (H, W, C) as the architecture's `levels` say -> Answer.
+        """maps: the encoder's arrays (H, W, C), those of the architecture's `levels` among them -> Answer.
 
-        Raises ValueError for maps of other shapes."""
+        Raises ValueError where one of these is missing."""
         a = self.architecture
-        found = tuple(tuple(level.shape) for level in maps)
-        if found != tuple(tuple(level) for level in a.levels):
-            raise ValueError(f"feature maps of {a.levels} are needed; found {found}")
-        normal = [(level - self._w[f"mean{i}"]) * self._w[f"scale{i}"] for i, level in enumerate(maps)]
-        position = self._w["embedding"] + self._dense(observation.own, "own")
+        read = [maps[i] for i in a.read_of([level.shape for level in maps])]
+        normal = [(level - self._w[f"mean{i}"]) * self._w[f"scale{i}"] for i, level in enumerate(read)]
+        position = self._w["embedding"] + self._dense(observation.own[self._queries], "own")
         told = self._dense(silu(self._dense(observation.whole, "whole.0")), "whole.2")
         tokens = self._norm(position + told, "start")
-        places = observation.places
+        places = observation.places[self._queries]
         for i in range(a.layers):
             tokens, seen = self._decode(f"layers.{i}", tokens, position, normal, places)
             both = np.concatenate([tokens, seen], 1)
             point = self._own_heads(both, f"layers.{i}.points")
             places = places + np.float32(PLACE_UNIT) * point[:, :2]
         joint = self._own_heads(both[-JOINTS:], f"layers.{a.layers - 1}.joints")
+        covariance = np.tile(np.float32(UNKNOWN_SIGMA**2) * np.eye(2, dtype=np.float32), (len(observation.own), 1, 1))
+        visible = np.full(len(observation.own), 0.5, np.float32)
+        all_places = observation.places.copy()
+        all_places[self._queries] = places
+        covariance[self._queries] = _covariance(point)
+        visible[self._queries] = 1.0 / (1.0 + np.exp(-point[:, 5].clip(-30.0, 30.0)))
         return Answer(
-            places=places,
-            covariance=_covariance(point),
-            visible=1.0 / (1.0 + np.exp(-point[:, 5].clip(-30.0, 30.0))),
+            places=all_places,
+            covariance=covariance,
+            visible=visible,
             corrections=joint[:, :3],
             sigma=np.exp((np.log(START_ROTATION_SIGMA) + joint[:, 3:]).clip(-5.0, 1.0)).astype(np.float32),
         )
@@ -113,8 +120,8 @@ class LiteNetwork:
         mixed = (weights @ content).transpose(1, 0, 2).reshape(len(tokens), -1)
         tokens = self._norm(tokens + self._dense(mixed, f"{layer}.attended"), f"{layer}.norms.0")
         asking = tokens + position
-        offsets = self._dense(asking, f"{layer}.offsets").reshape(1, -1, a.value_heads, len(maps), a.points, 2)
-        logits = self._dense(asking, f"{layer}.logits").reshape(-1, a.value_heads, len(maps), a.points)
+        offsets = self._dense(asking, f"{layer}.offsets").reshape(1, len(tokens), a.value_heads, len(maps), a.points, 2)
+        logits = self._dense(asking, f"{layer}.logits").reshape(len(tokens), a.value_heads, len(maps), a.points)
         seen = np.zeros_like(tokens)
         for i, level in enumerate(maps):
             height, width, channels = level.shape

@@ -15,6 +15,22 @@ JOINTS = 24
 POINTS = MARKERS + JOINTS
 
 
+def spread_markers(body: BodyModel, count: int) -> tuple[int, ...]:
+    """-> `count` of the markers that lie evenly over the body, rising: each next one is that which is farthest, at rest
+    and on the mean shape, from all joint centres and the markers before it.
+
+    Raises ValueError for more than there are."""
+    if not 0 <= count <= MARKERS:
+        raise ValueError(f"the body has {MARKERS} markers; {count} were asked for")
+    off = body.marker_template[:, None] - body.joint_template[None]
+    nearest = np.linalg.norm(off, axis=2).min(1)
+    chosen: list[int] = []
+    for _ in range(count):
+        chosen.append(int(nearest.argmax()))
+        nearest = np.minimum(nearest, np.linalg.norm(body.marker_template - body.marker_template[chosen[-1]], axis=1))
+    return tuple(sorted(chosen))
+
+
 def dense_points(body: BodyModel) -> BodyPoints:
     """-> the P points as they ride on the body's joints; a joint centre rides on its parent.
 

@@ -3,12 +3,12 @@
 The estimate that the network corrects is drawn anew for each use: the chain's own, or moved some way towards the truth
 as a live run's is, which has seen more than one picture.
 
-Letters: B samples, P dense points, J = 24 joints, S shape coefficients, L maps.
+Letters: B samples, P dense points, Q of them with a query token, J = 24 joints, S shape coefficients, L maps.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,7 +19,7 @@ from torch import Tensor
 from biopose_live.body.model import BodyModel
 from biopose_live.messages import Intrinsics
 from biopose_live.mqhmr.lite.observation import Estimate, Observation, observe, places_of, view_of
-from biopose_live.mqhmr.lite.points import dense_points
+from biopose_live.mqhmr.lite.points import POINTS, dense_points
 from biopose_live.mqhmr.person_crop import Crop
 from biopose_live.mqhmr.refinement import BodyPoints, place
 from biopose_live.rotations import to_matrix, to_vector
@@ -33,9 +33,9 @@ OUTSIDE = 0.2  # crops; points farther out than this say nothing about the pictu
 
 @dataclass(frozen=True, eq=False)
 class Batch:
-    """maps: L tensors (B, H_l * W_l, C_l); whole, own and places as `Observation`'s; truth: target (B, P, 2) places,
-    inside (B, P), visible (B, P), correction (B, J, 3) rad, betas (B, S); rotations (B, J, 3, 3): the
-    estimate's, the first in the crop's view, and true_rotations likewise."""
+    """maps: L tensors (B, H_l * W_l, C_l); whole, own and places as `Observation`'s, those of the points with a query
+    token; truth: their target (B, Q, 2) places, inside (B, Q) and visible (B, Q), correction (B, J, 3) rad, betas
+    (B, S); rotations (B, J, 3, 3): the estimate's, the first in the crop's view, and true_rotations likewise."""
 
     maps: list[Tensor]
     whole: Tensor
@@ -67,8 +67,12 @@ class Example:
 class Examples:
     """Makes examples and batches out of shards."""
 
-    def __init__(self, shards: Shards, body: BodyModel | None = None) -> None:
+    def __init__(
+        self, shards: Shards, body: BodyModel | None = None, queries: Sequence[int] = tuple(range(POINTS))
+    ) -> None:
+        """queries (Q,): the dense points that batches are about."""
         self.shards = shards
+        self._queries = np.array(queries)
         self.points: BodyPoints = dense_points(body or BodyModel.load())
         self._steps = [torch.from_numpy(step) for step in shards.steps]
 
@@ -118,7 +122,8 @@ class Examples:
             turned[0] = e.view @ turned[0]
             return turned
 
-        target = floats([e.target for e in examples])
+        rows = self._queries
+        target = floats([e.target[rows] for e in examples])
         maps = [
             (torch.from_numpy(coded).float() * step).flatten(1, 2)
             for coded, step in zip(self.shards.maps(chosen.tolist()), self._steps, strict=True)
@@ -126,11 +131,11 @@ class Examples:
         return Batch(
             maps=maps,
             whole=floats([e.observation.whole for e in examples]),
-            own=floats([e.observation.own for e in examples]),
-            places=floats([e.observation.places for e in examples]),
+            own=floats([e.observation.own[rows] for e in examples]),
+            places=floats([e.observation.places[rows] for e in examples]),
             target=target,
             inside=((target > -OUTSIDE) & (target < 1 + OUTSIDE)).all(-1),
-            visible=torch.from_numpy(self.shards.fields["visible"][chosen]),
+            visible=torch.from_numpy(self.shards.fields["visible"][chosen][:, rows]),
             correction=floats([e.correction for e in examples]),
             betas=torch.from_numpy(self.shards.fields["true_betas"][chosen]),
             rotations=floats([in_view(e, e.estimate.rotations) for e in examples]),

@@ -4,7 +4,7 @@ Paper, section 3.2: L_smpl (here: the rotations' corrections and the shape), L_3
 dense points in the picture).  Places, corrections and shape are fitted with their own uncertainty, under Student's t
 (5 degrees of freedom), which an outlier does not blow up.
 
-Letters: B samples, P dense points, J = 24 joints, S shape coefficients.
+Letters: B samples, P dense points, Q of them with a query token, J = 24 joints, S shape coefficients.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from biopose_live.mqhmr.lite.architecture import SHAPE
-from biopose_live.mqhmr.lite.points import MARKERS
+from biopose_live.mqhmr.lite.points import JOINTS
 from biopose_live.mqhmr.network.body_points import BodyPoints
 from biopose_live.mqhmr.person_crop import SIDE
 from biopose_live.torch_rotations import squared_chord, vector_to_matrix
@@ -37,7 +37,7 @@ def student(square: Tensor, log_scale: Tensor, dimensions: int) -> Tensor:
 
 
 def mahalanobis(outputs: Outputs, target: Tensor) -> Tensor:
-    """(B, P) squared, of the true places under the predicted covariance."""
+    """(B, Q) squared, of the true places under the predicted covariance."""
     off = target - outputs.places
     first = off[..., 0] * (-outputs.log_sigmas[..., 0]).exp()
     second = off[..., 1] * (-outputs.log_sigmas[..., 1]).exp() - outputs.lean * first
@@ -68,7 +68,7 @@ def loss(outputs: Sequence[Outputs], shape: Tensor, batch: Batch, body: BodyPoin
 
 
 def _distance(out: Outputs, batch: Batch) -> Tensor:
-    """(B, P) Huber's measure of the places' errors, in units of NEAR, counting at most 10."""
+    """(B, Q) Huber's measure of the places' errors, in units of NEAR, counting at most 10."""
     off = (out.places - batch.target).div(NEAR)
     return F.smooth_l1_loss(off, torch.zeros_like(off), reduction="none").mean(-1).clamp(max=10.0) * 0.1
 
@@ -104,7 +104,7 @@ def figures(outputs: Sequence[Outputs], batch: Batch, body: BodyPoints) -> dict[
     out = outputs[-1]
     inside = batch.inside
     legs = torch.zeros_like(inside)
-    legs[:, MARKERS + 1 : MARKERS + 12] = True
+    legs[:, 1 - JOINTS : 12 - JOINTS] = True  # the joint centres come last, the pelvis first of them
     seen = inside & (batch.visible > 0.5)
     before = (batch.target - batch.places).norm(dim=-1) * SIDE
     after = (batch.target - out.places).norm(dim=-1) * SIDE

@@ -1,6 +1,6 @@
 """The light network in PyTorch: the twin of `mqhmr.lite.network`, tensor for tensor, for training.
 
-Letters: B people, P query tokens (dense points), J = 24 joints, C width of a token, L levels, S tokens of all levels.
+Letters: B people, Q query tokens, J = 24 joints, C width of a token, L levels, S shape coefficients.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from biopose_kernels import msda
 from biopose_live.mqhmr.lite.architecture import JOINT_HEAD, PLACE_UNIT, POINT_HEAD, SHAPE, Architecture
 from biopose_live.mqhmr.lite.network import LARGEST_SIGMA, SMALLEST_SIGMA, START_ROTATION_SIGMA, START_SIGMA
 from biopose_live.mqhmr.lite.observation import OWN, WHOLE
-from biopose_live.mqhmr.lite.points import JOINTS, POINTS
+from biopose_live.mqhmr.lite.points import JOINTS
 
 # A cell of the landmark network's maps looks at its left upper corner rather than its middle (`mqhmr.encoder`).
 LOOKS_AT = 0.45
@@ -25,8 +25,8 @@ LEAST_DEVIATION = 0.05  # of a channel; some hardly ever speak
 
 @dataclass(frozen=True, eq=False)
 class Outputs:
-    """places (B, P, 2) in the crop; log_sigmas (B, P, 2) and lean (B, P): the Cholesky factor [[a, 0], [lean b, b]] of
-    the covariance with a, b = exp(log_sigmas), in crops; visible (B, P) logits; corrections (B, J, 3) rad and their
+    """places (B, Q, 2) in the crop; log_sigmas (B, Q, 2) and lean (B, Q): the Cholesky factor [[a, 0], [lean b, b]] of
+    the covariance with a, b = exp(log_sigmas), in crops; visible (B, Q) logits; corrections (B, J, 3) rad and their
     log_turns (B, J, 3) log sigmas."""
 
     places: Tensor
@@ -60,7 +60,8 @@ class Layer(nn.Module):
         self.values = nn.ModuleList(nn.Linear(a.value_heads * channels, c) for _, _, channels in a.levels)
         self.up, self.down = nn.Linear(c, a.feed), nn.Linear(a.feed, c)
         self.norms = nn.ModuleList(nn.LayerNorm(c) for _ in range(3))
-        self.points, self.joints = OwnHeads(POINTS, POINT_HEAD, 2 * c), OwnHeads(JOINTS, JOINT_HEAD, 2 * c)
+        self.points = OwnHeads(len(a.queries), POINT_HEAD, 2 * c)
+        self.joints = OwnHeads(JOINTS, JOINT_HEAD, 2 * c)
         for head in (self.logits, self.offsets):
             nn.init.normal_(head.weight, std=1e-3)
             nn.init.zeros_(head.bias)
@@ -73,13 +74,14 @@ class Layer(nn.Module):
 
 
 class LiteNetwork(nn.Module):
-    """maps and observation -> one `Outputs` per layer, and the shape (B, 2 S): coefficients and their log sigmas."""
+    """maps and observation of the points with a query token -> one `Outputs` per layer, and the shape (B, 2 S):
+    coefficients and their log sigmas."""
 
     def __init__(self, a: Architecture) -> None:
         super().__init__()
         c = a.width
         self.architecture = a
-        self.embedding = nn.Parameter(torch.randn(POINTS, c))
+        self.embedding = nn.Parameter(torch.randn(len(a.queries), c))
         self.whole = nn.Sequential(nn.Linear(WHOLE, a.hidden), nn.SiLU(), nn.Linear(a.hidden, c))
         self.own, self.start, self.shape = nn.Linear(OWN, c), nn.LayerNorm(c), nn.Linear(c, 2 * SHAPE)
         self.layers = nn.ModuleList(Layer(a) for _ in range(a.layers))
@@ -144,7 +146,7 @@ class LiteNetwork(nn.Module):
         logits = layer.logits(asking).float().unflatten(-1, (a.value_heads, len(maps), a.points))
         # DAM(Q, r_k, {F^s}), the unnumbered formula of section 3.2, with the points' places as the anchors r_k; maps
         # are sampled before they are projected, and the weights add up to one on each level.
-        seen = tokens.new_zeros(())
+        seen = torch.zeros_like(tokens)
         for i, (level, project) in enumerate(zip(maps, layer.values, strict=True)):
             found = msda(
                 level[:, :, None].expand(-1, -1, a.value_heads, -1),

@@ -49,15 +49,15 @@ class Renderer:
         self._sampler = CropSampler(assets, clips_of(read_pose_set(poses), part), read_body(EMBEDDED_BODY))
         self._chain = LiveChain(model)
 
-    def __call__(self, seed: int) -> Sample | None:
-        sample = self._chain(self._sampler.one(seed), np.random.default_rng((seed, 1)))
-        if sample is not None:
+    def __call__(self, seed: int) -> list[Sample]:
+        samples = self._chain(self._sampler.one(seed), np.random.default_rng((seed, 1)))
+        for sample in samples:
             sample.fields["seed"] = np.array([seed])
-        return sample
+        return samples
 
     def some(self, first_seed: int, count: int) -> list[Sample]:
-        """-> the people found among `count` seeds."""
-        return [s for s in (self(seed) for seed in range(first_seed, first_seed + count)) if s is not None]
+        """-> the samples of the people found among `count` seeds, two of each."""
+        return [sample for seed in range(first_seed, first_seed + count) for sample in self(seed)]
 
 
 _renderer: Renderer | None = None
@@ -104,7 +104,7 @@ def render(
             for done, job in enumerate(as_completed(jobs), 1):
                 found += job.result()
                 rate = found / (time.monotonic() - begun)
-                print(f"{done} of {len(todo)} shards, {found} people, {rate:.1f} people/s", flush=True)
+                print(f"{done} of {len(todo)} shards, {found} samples, {rate:.1f} samples/s", flush=True)
         except BaseException:
             for child in multiprocessing.active_children():  # or leaving the pool would wait for all shards
                 child.terminate()

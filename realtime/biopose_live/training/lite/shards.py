@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from biopose_live.errors import EXIT_SOURCE, UserError
+from biopose_live.mqhmr.person_crop import SIDE
 from biopose_live.training.lite.sample import FIELDS, Sample
 
 SCALES = "scales.npz"
@@ -59,15 +60,24 @@ def write_shard(folder: Path, name: str, samples: Sequence[Sample], steps: Seque
 class Shards:
     """All samples of a folder, maps read from disk when asked for."""
 
-    def __init__(self, folder: Path) -> None:
-        """Raises UserError where there are none."""
-        self.steps = read_scales(folder)
+    def __init__(self, folder: Path, strides: Sequence[int] | None = None) -> None:
+        """strides: px of the crop to a map's cell, of the maps that are wanted; None for all.  Raises UserError where
+        there are no samples, or none of such a map."""
+        steps = read_scales(folder)
         names = sorted(p.name.removesuffix(".fields.npz") for p in folder.glob("*.fields.npz"))
         if not names:
             raise UserError(f"{folder} holds no rendered samples: render some with `biopose-train lite`.", EXIT_SOURCE)
-        self._maps = [
-            [np.load(folder / f"{name}.maps{i}.npy", mmap_mode="r") for i in range(len(self.steps))] for name in names
-        ]
+        there = [SIDE // np.load(folder / f"{names[0]}.maps{i}.npy", mmap_mode="r").shape[1] for i in range(len(steps))]
+        for stride in strides or ():
+            if stride not in there:
+                raise UserError(
+                    f"{folder} holds no feature maps of stride {stride}, but of {', '.join(map(str, there))}; name "
+                    "some of these.",
+                    EXIT_SOURCE,
+                )
+        wanted = [i for i, stride in enumerate(there) if strides is None or stride in strides]
+        self.steps = [steps[i] for i in wanted]
+        self._maps = [[np.load(folder / f"{name}.maps{i}.npy", mmap_mode="r") for i in wanted] for name in names]
         parts = [np.load(folder / f"{name}.fields.npz") for name in names]
         self.fields = {key: np.concatenate([part[key] for part in parts]) for key in FIELDS}
         self._where = [(k, i) for k, part in enumerate(parts) for i in range(len(part["seed"]))]

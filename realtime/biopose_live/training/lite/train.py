@@ -1,7 +1,7 @@
 """Trains the light image network on rendered samples.
 
-The learning rate falls with the time that is left (`minutes`), weights are averaged (EMA), the state is kept so that an
-interrupted training goes on, and the averaged weights are written each time they have been judged.
+The learning rate falls with the time or the steps that are left, weights are averaged (EMA), the state is kept so that
+an interrupted training goes on, and the averaged weights are written each time they have been judged.
 """
 
 from __future__ import annotations
@@ -21,7 +21,9 @@ from torch import nn
 from biopose_live.body.model import BodyModel
 from biopose_live.errors import EXIT_MODEL, UserError
 from biopose_live.mqhmr.lite.architecture import Architecture
+from biopose_live.mqhmr.lite.points import JOINTS, POINTS, spread_markers
 from biopose_live.mqhmr.network.body_points import BodyPoints
+from biopose_live.training.event_log import EventLog
 from biopose_live.training.lite.batches import Examples
 from biopose_live.training.lite.losses import figures, loss
 from biopose_live.training.lite.network import LiteNetwork
@@ -35,17 +37,20 @@ NORMAL_FROM = 128  # samples that give the maps' means and deviations
 JUDGED = 768  # samples
 JUDGE_EVERY = 300
 REOPEN_EVERY = 1500  # steps between looks for shards that were rendered meanwhile
+NAMED = ("samples", "test", "out", "tensorboard")  # of the plan: paths, of which a weight file keeps the names
 
 
 @dataclass(frozen=True)
 class Plan:
-    """A training: where the samples are, how long, how fast; `half`: products in bfloat16, twice as fast on a CPU that
-    has them."""
+    """A training: where the samples are, how long (`steps` instead of `minutes` where they are given), how fast;
+    `queries`: tokens, of the joint centres and of markers spread over the body; `scales`: strides of the maps that are
+    read, None for all; `half`: products in bfloat16, twice as fast on a CPU that has them; `tensorboard`: a folder."""
 
     samples: str
     test: str
     out: str
     minutes: float
+    steps: int | None = None
     batch: int = 48
     rate: float = 1e-3
     weight_decay: float = 0.02
@@ -55,8 +60,11 @@ class Plan:
     layers: int = 2
     width: int = 128
     encoder: str = "full"
+    queries: int = POINTS
+    scales: tuple[int, ...] | None = None
     half: bool = True
     resume: bool = False
+    tensorboard: str | None = None
 
 
 def judge(
@@ -83,7 +91,7 @@ def save(
     network: nn.Module, architecture: Architecture, path: Path, plan: Plan, report: dict[str, float], samples: int
 ) -> None:
     """Writes the weights in half precision; the file is complete when it appears under its name."""
-    names = {key: Path(getattr(plan, key)).name for key in ("samples", "test", "out")}
+    names = {key: Path(value).name for key in NAMED if (value := getattr(plan, key)) is not None}
     metadata = {
         "architecture": msgspec.json.encode(architecture).decode(),
         "settings": json.dumps({**asdict(plan), **names, "samples_seen": samples}),
@@ -97,16 +105,26 @@ def save(
 def train(plan: Plan) -> dict[str, float]:
     """-> the figures of the averaged weights, which are at `plan.out`.
 
-    Raises UserError for folders without samples."""
+    Raises UserError for folders without samples, and where tensorboard is asked for and missing."""
+    with EventLog(Path(plan.tensorboard) if plan.tensorboard else None) as log:
+        return _train(plan, log)
+
+
+def design(plan: Plan, levels: tuple[tuple[int, int, int], ...], body: BodyModel) -> Architecture:
+    """-> the network's sizes; `levels` are the maps that it is to read."""
+    markers = None if plan.queries == POINTS else spread_markers(body, plan.queries - JOINTS)
+    return Architecture(plan.encoder, levels, layers=plan.layers, width=plan.width, points=plan.points, markers=markers)
+
+
+def _train(plan: Plan, log: EventLog) -> dict[str, float]:
     torch.set_num_threads(plan.threads)
     torch.manual_seed(plan.seed)
     rng = np.random.default_rng(plan.seed)
     model = BodyModel.load()
     body = BodyPoints(model)
-    examples, test = Examples(Shards(Path(plan.samples)), model), Examples(Shards(Path(plan.test)), model)
-    architecture = Architecture(
-        plan.encoder, examples.shards.levels, layers=plan.layers, width=plan.width, points=plan.points
-    )
+    shards, held = Shards(Path(plan.samples), plan.scales), Shards(Path(plan.test), plan.scales)
+    architecture = design(plan, shards.levels, model)
+    examples, test = (Examples(some, model, architecture.queries) for some in (shards, held))
     network = LiteNetwork(architecture)
     some = np.linspace(0, len(examples.shards) - 1, min(NORMAL_FROM, len(examples.shards))).astype(np.int64)
     network.set_normal(examples.batch(some).maps)
@@ -136,7 +154,7 @@ def train(plan: Plan) -> dict[str, float]:
     recent: dict[str, float] = {}
     report: dict[str, float] = {}
     while True:
-        done = (time.monotonic() - begun) / 60 / plan.minutes
+        done = step / plan.steps if plan.steps else (time.monotonic() - begun) / 60 / plan.minutes
         if done >= 1:
             break
         warm = min(1.0, (step - before + 1) / WARM_STEPS)
@@ -159,13 +177,16 @@ def train(plan: Plan) -> dict[str, float]:
             told = "  ".join(f"{k} {v:.3f}" for k, v in recent.items())
             seconds = time.monotonic() - begun
             print(f"step {step}  {seconds:.0f} s  {step * plan.batch / seconds:.0f} samples/s  {told}", flush=True)
+            pace = {"rate": optimiser.param_groups[0]["lr"], "samples_per_s": step * plan.batch / seconds}
+            log.scalars(step, {**recent, **pace}, "train")
         if step % REOPEN_EVERY == 0:
-            grown = Shards(Path(plan.samples))
+            grown = Shards(Path(plan.samples), plan.scales)
             if len(grown) > len(examples.shards):
-                examples = Examples(grown, model)
+                examples = Examples(grown, model, architecture.queries)
                 stream = examples.shuffled(np.arange(len(grown)), plan.batch, rng)
         if step % JUDGE_EVERY == 0:
             report = judge(averaged.module, test, body)
+            log.scalars(step, report, "test")
             print(f"  test  {'  '.join(f'{k} {v:.2f}' for k, v in report.items())}", flush=True)
             save(averaged.module, architecture, out, plan, report, step * plan.batch)
             torch.save(
@@ -179,6 +200,7 @@ def train(plan: Plan) -> dict[str, float]:
                 state_path,
             )
     report = judge(averaged.module, test, body, len(test.shards))
+    log.scalars(step, report, "test")
     save(averaged.module, architecture, out, plan, report, step * plan.batch)
     print(f"  test  {'  '.join(f'{k} {v:.2f}' for k, v in report.items())}", flush=True)
     return report

@@ -6,6 +6,8 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
+from biopose_live.training.event_log import HELP
+
 
 def build_parser() -> argparse.ArgumentParser:
     """-> the command line's parser."""
@@ -36,6 +38,7 @@ def build_parser() -> argparse.ArgumentParser:
     add("--workers", type=int, default=8, metavar="N", help="processes that read data (%(default)s)")
     add("--report-every", type=int, default=100, metavar="N", help="steps (%(default)s)")
     add("--save-every", type=int, default=2000, metavar="N", help="steps (%(default)s)")
+    add("--tensorboard", type=Path, metavar="DIR", help=HELP)
     add("--seed", type=int, default=1, help="(%(default)s)")
     add("--resume", action="store_true", help="go on with the state beside --out")
     return parser

@@ -1,7 +1,7 @@
 """`biopose-train mqhmr`: trains the image network (paper section 3.2) on the datasets of a list.
 
 Mixed precision, averaged weights (EMA), gradient accumulation, one process or several (torchrun's environment),
-progress as lines and as JSON lines beside the weights, and a state from which `--resume` goes on.
+progress as lines, as JSON lines beside the weights and for TensorBoard, and a state from which `--resume` goes on.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ from biopose_live.errors import EXIT_MODEL, EXIT_OK, EXIT_SINK, EXIT_SOURCE, EXI
 from biopose_live.mqhmr.network.architecture import Architecture, vit_h
 from biopose_live.mqhmr.network.model import MQHMR, Prediction, save_network
 from biopose_live.mqhmr.network.vit_checkpoint import load_backbone
+from biopose_live.training.event_log import EventLog
 from biopose_live.training.mqhmr.batches import Batch, Layout, Mixture
 from biopose_live.training.mqhmr.crops import Augmentation
 from biopose_live.training.mqhmr.keypoints44 import as_landmarks
@@ -92,7 +93,8 @@ def train(given: argparse.Namespace) -> None:
     """Runs a training.  Raises UserError where something that it needs is missing or damaged."""
     here = begin_process(given.device)
     try:
-        _train(given, here)
+        with EventLog(given.tensorboard if here.first else None) as log:
+            _train(given, here, log)
     finally:
         if here.world > 1:
             torch.distributed.destroy_process_group()
@@ -115,7 +117,7 @@ def begin_process(device: str) -> Process:
     return Process(rank, world, chosen)
 
 
-def _train(given: argparse.Namespace, here: Process) -> None:
+def _train(given: argparse.Namespace, here: Process, log: EventLog) -> None:
     torch.manual_seed(given.seed)
     body = BodyModel.load(given.body)
     network = MQHMR(read_architecture(given.architecture), body)
@@ -163,7 +165,10 @@ def _train(given: argparse.Namespace, here: Process) -> None:
         step += 1
         done = step == given.steps
         if here.first and (done or step % given.report_every == 0):
-            tell(given, step, report, (time.monotonic() - start) / (step - first))
+            seconds = (time.monotonic() - start) / (step - first)
+            tell(given, step, report, seconds)
+            pace = {"rate": optimiser.param_groups[0]["lr"], "seconds_a_step": seconds}
+            log.scalars(step, {**report, **pace}, "train")
         if averaged is not None and (done or step % given.save_every == 0):
             save(given, network, averaged, optimiser, scaler, step)
 

@@ -22,6 +22,7 @@ import numpy as np
 from rich.console import Console
 
 from biopose_live.errors import EXIT_OK, EXIT_SINK, EXIT_SOURCE, EXIT_USAGE, UserError
+from biopose_live.training.event_log import HELP, summary_writer
 from biopose_live.training.motion import amc
 from biopose_live.training.motion.dataset import PoseSet
 from biopose_live.training.neurik.motions import SHORTEST, clips_of
@@ -65,6 +66,7 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--layers", type=int, default=4, metavar="N", help="of the transformer (%(default)s)")
     parser.add_argument("--width", type=int, default=256, metavar="N", help="of a token (%(default)s)")
     parser.add_argument("--device", default="cpu", help="cpu or cuda: what the training runs on")
+    parser.add_argument("--tensorboard", type=Path, metavar="DIR", help=HELP)
     parser.add_argument("--resume", action="store_true", help="go on with what the folder holds")
     parser.add_argument("--sequences", type=int, default=SEQUENCES, metavar="N", help="to train on (%(default)s)")
     parser.add_argument(
@@ -106,6 +108,8 @@ def run(given: argparse.Namespace, console: Console) -> int:
     from biopose_live.training.neurik.train import chosen_device
 
     chosen_device(given.device)  # says that there is none before an hour of work
+    if given.tensorboard is not None:
+        summary_writer()
     begin(given)
     code = make_poses(given, console)
     if code != EXIT_OK:
@@ -206,6 +210,8 @@ def train(given: argparse.Namespace) -> Path:
         options += [f"--{name}", str(getattr(given, name))]
     if given.minutes is not None:
         options += ["--minutes", str(given.minutes)]
+    if given.tensorboard is not None:
+        options += ["--tensorboard", str(given.tensorboard)]
     state = out.with_suffix(".state.pt")
     if state.exists():
         options += ["--resume", str(state)]

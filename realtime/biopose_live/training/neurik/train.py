@@ -29,6 +29,7 @@ from biopose_live.neurik.outputs import ROOT_UNIT_M, SCALE_UNIT, OutputLayout
 from biopose_live.neurik.torch_network import NeurIKNetwork
 from biopose_live.neurik.trends import trend_features
 from biopose_live.skeleton.bsk24 import load_bsk24
+from biopose_live.training.event_log import HELP, EventLog
 from biopose_live.training.neurik.batches import Batch, SampleSet
 from biopose_live.training.neurik.losses import Losses
 
@@ -125,6 +126,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--bfloat16", action="store_true", help="matrix products in bfloat16")
     parser.add_argument("--device", default="cpu", help="cpu or cuda")
+    parser.add_argument("--tensorboard", type=Path, metavar="DIR", help=HELP)
     parser.add_argument("--resume", type=Path, help="go on from the .state.pt of an earlier run")
     return parser
 
@@ -140,7 +142,12 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def train(args: argparse.Namespace) -> None:
-    """Runs a training. Raises UserError when samples are missing or damaged."""
+    """Runs a training.  Raises UserError when samples are missing or damaged, or tensorboard is."""
+    with EventLog(args.tensorboard) as log:
+        _train(args, log)
+
+
+def _train(args: argparse.Namespace, log: EventLog) -> None:
     torch.set_num_threads(args.threads)
     device = chosen_device(args.device)
     torch.manual_seed(args.seed)
@@ -192,7 +199,7 @@ def train(args: argparse.Namespace) -> None:
         batch = samples.draw(args.batch, rng).to(device)
         with torch.autocast(device.type, torch.bfloat16, enabled=args.bfloat16):
             raw = run(network, batch)
-        loss, _ = losses(raw.float(), batch)
+        loss, parts = losses(raw.float(), batch)
         optimiser.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
@@ -203,10 +210,13 @@ def train(args: argparse.Namespace) -> None:
             report = held_out(averaged.module, losses, held, device)
             seconds = time.monotonic() - start
             print(f"step {step}  {seconds:.0f} s  " + told(report), flush=True)
+            log.scalars(step, {**parts, "loss": loss.item(), "rate": rate}, "train")
+            log.scalars(step, report, "held_out")
             save(averaged.module, observer, args, report, step)
             save_state(args.out, network, averaged, optimiser, step, seconds)
     seconds = time.monotonic() - start
     report = held_out(averaged.module, losses, held, device)
+    log.scalars(step, report, "held_out")
     save(averaged.module, observer, args, report, step)
     save_state(args.out, network, averaged, optimiser, step, seconds)
     print(json.dumps(report, indent=1))
