@@ -7,13 +7,15 @@ import torch
 
 from biopose_live.body.model import BodyModel
 from biopose_live.messages import Intrinsics
+from biopose_live.mqhmr.gravity import LEVEL
 from biopose_live.mqhmr.landmarks import body_points
 from biopose_live.mqhmr.lite.architecture import Architecture
 from biopose_live.mqhmr.lite.observation import Estimate, places_of
-from biopose_live.mqhmr.lite.points import dense_points
+from biopose_live.mqhmr.lite.points import POINTS, dense_points
 from biopose_live.mqhmr.person_crop import Crop, person_crop
 from biopose_live.mqhmr.refinement import place
-from biopose_live.rotations import to_matrix
+from biopose_live.rotations import to_matrix, to_vector
+from biopose_live.training.lite.sample import Sample
 
 LEVELS = ((16, 16, 6), (8, 8, 5), (4, 4, 7))
 SMALL = Architecture("full", LEVELS, layers=2, width=32, heads=4, value_heads=2, points=3, feed=24, hidden=40)
@@ -65,6 +67,30 @@ class Person:
     def places(self) -> np.ndarray:
         """(P, 2): the true places in the crop."""
         return places_of(self.points(), self.crop, CAMERA)
+
+
+def sample_of(person: Person, seed: int) -> Sample:
+    """What a person's stored sample is; the detector is two pixels off, here and there."""
+    rng = np.random.default_rng(seed)
+    e, crop = person.estimate, person.crop
+    keypoints = person.keypoints + rng.normal(0, 2.0, person.keypoints.shape)
+    fields = {
+        "crop": np.array([*crop.centre, crop.size, crop.angle]),
+        "camera": np.array([CAMERA.focal, *CAMERA.centre]),
+        "keypoints": np.concatenate([keypoints, person.scores[:, None]], 1),
+        "world": person.world,
+        "up": LEVEL,
+        "rotations": to_vector(e.rotations),
+        "sigma": e.sigma,
+        "translation": e.translation,
+        "betas": person.betas,
+        "true_rotations": to_vector(person.rotations),
+        "true_translation": person.translation,
+        "true_betas": person.betas,
+        "visible": np.ones(POINTS),
+        "seed": np.array([seed]),
+    }
+    return Sample(maps(seed), fields)
 
 
 def torch_inputs(arrays: list[np.ndarray]) -> list[torch.Tensor]:

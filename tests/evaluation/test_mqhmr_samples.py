@@ -23,36 +23,11 @@ from biopose_live.mqhmr.lite.network import Answer, LiteNetwork
 from biopose_live.mqhmr.lite.observation import Estimate, Observation
 from biopose_live.mqhmr.lite.points import POINTS
 from biopose_live.mqhmr.person import Pose
-from biopose_live.rotations import to_matrix, to_vector
-from biopose_live.training.lite.sample import Sample
+from biopose_live.rotations import to_matrix
 from biopose_live.training.lite.shards import Shards, measure_scales, write_scales, write_shard
-from lite_made_up import CAMERA, SMALL, Person, maps, weights
+from lite_made_up import CAMERA, SMALL, Person, maps, sample_of, weights
 
 COUNT = 4
-
-
-def sample_of(person: Person, seed: int) -> Sample:
-    """What a person's stored sample is; the detector is two pixels off, here and there."""
-    rng = np.random.default_rng(seed)
-    e, crop = person.estimate, person.crop
-    keypoints = person.keypoints + rng.normal(0, 2.0, person.keypoints.shape)
-    fields = {
-        "crop": np.array([*crop.centre, crop.size, crop.angle]),
-        "camera": np.array([CAMERA.focal, *CAMERA.centre]),
-        "keypoints": np.concatenate([keypoints, person.scores[:, None]], 1),
-        "world": person.world,
-        "up": LEVEL,
-        "rotations": to_vector(e.rotations),
-        "sigma": e.sigma,
-        "translation": e.translation,
-        "betas": person.betas,
-        "true_rotations": to_vector(person.rotations),
-        "true_translation": person.translation,
-        "true_betas": person.betas,
-        "visible": np.ones(POINTS),
-        "seed": np.array([seed]),
-    }
-    return Sample(maps(seed), fields)
 
 
 @pytest.fixture(scope="module")
@@ -178,7 +153,9 @@ def test_gravity_is_held() -> None:
 
 
 def test_weights_for_other_maps_are_refused(shards: Shards) -> None:
-    other = msgspec.structs.replace(SMALL, levels=((16, 16, 6), (8, 8, 5)))
+    fewer = msgspec.structs.replace(SMALL, levels=((16, 16, 6), (4, 4, 7)))
+    StoredChain(shards, LiteNetwork(fewer, weights(architecture=fewer)))
+    other = msgspec.structs.replace(SMALL, levels=((16, 16, 6), (8, 8, 4)))
     with pytest.raises(UserError, match="The weights read feature maps of"):
         StoredChain(shards, LiteNetwork(other, weights(architecture=other)))
 

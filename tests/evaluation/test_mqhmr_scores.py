@@ -120,3 +120,13 @@ def test_pixels_of_the_crop() -> None:
     assert scores.all.median == pytest.approx(px)
     assert scores.seen.mean == pytest.approx(px * 3 / 4)
     assert scores.legs.mean == pytest.approx(px / 2)
+    assert scores.joints == scores.seen  # there are no more than 24 points
+
+
+def test_joint_centres_come_last() -> None:
+    true = np.full((1, POINTS, 2), 0.5)
+    found = true.copy()
+    found[:, MARKERS:, 0] += 0.1
+    scores = point_scores(found, true, np.ones((1, POINTS), bool), np.zeros(POINTS, bool))
+    assert scores.joints.median == pytest.approx(25.6)
+    assert scores.seen.median == 0.0

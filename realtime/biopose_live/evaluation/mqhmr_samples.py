@@ -107,12 +107,15 @@ class StoredChain:
 
     def __init__(self, shards: Shards, network: LiteNetwork | None) -> None:
         """network: None to evaluate without one.  Raises UserError where it reads other maps than were stored."""
-        if network is not None and tuple(map(tuple, network.architecture.levels)) != shards.levels:
-            raise UserError(
-                f"The weights read feature maps of {network.architecture.levels}, the samples hold {shards.levels}; "
-                "give weights that were trained on such samples.",
-                EXIT_MODEL,
-            )
+        if network is not None:
+            try:
+                network.architecture.read_of(shards.levels)
+            except ValueError as error:
+                raise UserError(
+                    f"The weights read feature maps of {network.architecture.levels}, the samples hold "
+                    f"{shards.levels}; give weights that were trained on such samples.",
+                    EXIT_MODEL,
+                ) from error
         self._shards, self._network = shards, network
         self.body = BodyModel.load()
         self._landmarks = Landmarks(self.body)

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from biopose_live.body.joints import JOINT_INDEX
 from biopose_live.evaluation.joint_errors import similarity_aligned
+from biopose_live.mqhmr.lite.points import JOINTS
 from biopose_live.mqhmr.person_crop import SIDE
 from biopose_live.mqhmr.refinement import BodyPoints
 
@@ -39,12 +40,13 @@ class Summary(msgspec.Struct, frozen=True):
 
 
 class PointScores(msgspec.Struct, frozen=True):
-    """Distances in px of the crop: of all dense points near it, of those that are to be seen, of the legs' among the
-    latter."""
+    """Distances in px of the crop: of all dense points near it, of those that are to be seen, of the legs' and of the
+    joint centres among the latter."""
 
     all: Summary
     seen: Summary
     legs: Summary
+    joints: Summary
 
 
 class PoseScores(msgspec.Struct, frozen=True):
@@ -102,7 +104,8 @@ def leg_points(points: BodyPoints) -> Truths:
 
 
 def point_scores(found: Floats, true: Floats, seen: Truths, legs: Truths) -> PointScores:
-    """found and true places (N, P, 2) in the crop, 0..1; seen (N, P); legs (P,)."""
+    """found and true places (N, P, 2) in the crop, 0..1, the joint centres last; seen (N, P); legs (P,)."""
     error = SIDE * np.linalg.norm(found - true, axis=-1)
     near = np.all((true > -OUTSIDE) & (true < 1.0 + OUTSIDE), axis=-1)
-    return PointScores(summary(error[near]), summary(error[near & seen]), summary(error[near & seen & legs]))
+    joints = np.arange(found.shape[1]) >= found.shape[1] - JOINTS
+    return PointScores(*(summary(error[near & of]) for of in (np.ones_like(seen), seen, seen & legs, seen & joints)))

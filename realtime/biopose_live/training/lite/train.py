@@ -88,13 +88,22 @@ def judge(
 
 
 def save(
-    network: nn.Module, architecture: Architecture, path: Path, plan: Plan, report: dict[str, float], samples: int
+    network: nn.Module,
+    architecture: Architecture,
+    path: Path,
+    plan: Plan,
+    report: dict[str, float],
+    samples: int,
+    seconds: float,
 ) -> None:
-    """Writes the weights in half precision; the file is complete when it appears under its name."""
+    """Writes the weights, for which `samples` were seen in so many seconds, in half precision; the file is complete
+    when it appears under its name."""
     names = {key: Path(value).name for key in NAMED if (value := getattr(plan, key)) is not None}
     metadata = {
         "architecture": msgspec.json.encode(architecture).decode(),
-        "settings": json.dumps({**asdict(plan), **names, "samples_seen": samples}),
+        "settings": json.dumps(
+            {**asdict(plan), **names, "samples_seen": samples, "minutes_taken": round(seconds / 60, 1)}
+        ),
         "test": json.dumps({k: round(v, 4) for k, v in report.items()}),
     }
     partial = path.with_name(path.name + ".partial")
@@ -188,7 +197,7 @@ def _train(plan: Plan, log: EventLog) -> dict[str, float]:
             report = judge(averaged.module, test, body)
             log.scalars(step, report, "test")
             print(f"  test  {'  '.join(f'{k} {v:.2f}' for k, v in report.items())}", flush=True)
-            save(averaged.module, architecture, out, plan, report, step * plan.batch)
+            save(averaged.module, architecture, out, plan, report, step * plan.batch, time.monotonic() - begun)
             torch.save(
                 {
                     "network": network.state_dict(),
@@ -199,8 +208,9 @@ def _train(plan: Plan, log: EventLog) -> dict[str, float]:
                 },
                 state_path,
             )
+    seconds = time.monotonic() - begun
     report = judge(averaged.module, test, body, len(test.shards))
     log.scalars(step, report, "test")
-    save(averaged.module, architecture, out, plan, report, step * plan.batch)
+    save(averaged.module, architecture, out, plan, report, step * plan.batch, seconds)
     print(f"  test  {'  '.join(f'{k} {v:.2f}' for k, v in report.items())}", flush=True)
     return report
