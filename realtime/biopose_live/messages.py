@@ -38,6 +38,19 @@ class Intrinsics(msgspec.Struct, frozen=True):
     centre: tuple[float, float]
 
 
+class FeatureMaps(msgspec.Struct):
+    """What the detector's landmark network made of one person's crop; `mqhmr.handed_maps` packs and unpacks it.
+
+    Goes from detection to mqhmr and no farther.
+    """
+
+    encoder: str  # fingerprint of the computation that made the maps
+    centre: Array  # (2,) px: the crop's middle in the frame
+    size: float  # px: a side of the crop
+    angle: float  # rad, from x towards y: how the crop is turned in the frame
+    levels: list[Array]  # (height, width, channels) uint16 each, finest first
+
+
 class Detected(msgspec.Struct):
     """One person found in the image."""
 
@@ -46,6 +59,7 @@ class Detected(msgspec.Struct):
     box: Array  # (4,) x, y, width, height
     keypoints: Array  # (K, 3) float32: x px, y px, score 0..1
     world: Array  # (K, 3) float32: MediaPipe's own hip-centred 3D, m
+    maps: FeatureMaps | None = None
 
 
 class Detections(msgspec.Struct):

@@ -14,8 +14,11 @@ from biopose_live.body.model import EMBEDDED_BODY, BodyModel
 from biopose_live.capture.intrinsics import intrinsics_for
 from biopose_live.errors import UserError
 from biopose_live.messages import Decoder, Detected, Detections, FrameRef, Meshes, encode
+from biopose_live.mqhmr import handed_maps
+from biopose_live.mqhmr.encoder import LandmarkEncoder
 from biopose_live.mqhmr.gravity import pitched
 from biopose_live.mqhmr.landmarks import Landmarks
+from biopose_live.mqhmr.person_crop import person_crop
 from biopose_live.neurik.person_file import Made, PersonFile, Quality, write_person_file
 from biopose_live.rotations import to_matrix
 from biopose_live.settings import Settings
@@ -187,6 +190,44 @@ def test_a_picture_that_is_gone_is_done_without(make_clip: Callable[..., Any]) -
     for a, b in zip(run(stage, clip), run(MqhmrStage(Settings(demo=True, image="off")), clip), strict=True):
         np.testing.assert_array_equal(a.people[0].theta, b.people[0].theta)
     assert stage.unseen == len(clip.t)
+
+
+def with_maps(clip: Any, image: np.ndarray, fingerprint: str | None = None) -> list[Detected]:
+    """What the detector hands over of a picture that it cut where mqhmr itself would."""
+    encoder = LandmarkEncoder("full", landmarks=False)
+    people = []
+    for n in range(len(clip.t)):
+        person = detected(clip, n)
+        crop = person_crop(person.keypoints[:, :2].astype(np.float64))
+        person.maps = handed_maps.pack(encoder(crop.cut(image)).maps, crop, fingerprint or encoder.fingerprint)
+        people.append(person)
+    return people
+
+
+def test_maps_that_came_along_take_the_pictures_place(make_clip: Callable[..., Any]) -> None:
+    """Same crop, same maps, same pose, and the pixels are not fetched."""
+    clip = make_clip(0.2, camera=CAMERA)
+    image = np.random.default_rng(0).integers(0, 255, (HEIGHT, WIDTH, 3), np.uint8)
+    store = Pictures(image)
+    own = run(MqhmrStage(SETTINGS, store), clip)
+    looked = store.asked
+    stage = MqhmrStage(SETTINGS, store)
+    for n, (t, person) in enumerate(zip(clip.t, with_maps(clip, image), strict=True)):
+        found = stage.process(Detections(frame(n, t), [person]))
+        np.testing.assert_allclose(found.people[0].theta, own[n].people[0].theta, atol=1e-3)
+    assert store.asked == looked
+
+
+def test_maps_of_another_network_are_left_alone(make_clip: Callable[..., Any]) -> None:
+    clip = make_clip(0.1, camera=CAMERA)
+    image = np.random.default_rng(0).integers(0, 255, (HEIGHT, WIDTH, 3), np.uint8)
+    own = run(MqhmrStage(SETTINGS, Pictures(image)), clip)
+    store = Pictures(image)
+    stage = MqhmrStage(SETTINGS, store)
+    for n, (t, person) in enumerate(zip(clip.t, with_maps(clip, image, "of another"), strict=True)):
+        found = stage.process(Detections(frame(n, t), [person]))
+        np.testing.assert_array_equal(found.people[0].theta, own[n].people[0].theta)
+    assert store.asked == len(clip.t)
 
 
 def test_nobody_in_the_frame_needs_no_look() -> None:

@@ -18,6 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from biopose_live.detection.pose_landmarker import SMALLEST_SIDE, PoseLandmarker, RawPerson
+from biopose_live.messages import FeatureMaps
+from biopose_live.mqhmr import handed_maps
 from biopose_live.mqhmr.encoder import FINGERPRINTS, Encoded, LandmarkEncoder
 from biopose_live.mqhmr.person_crop import SIDE, Crop, person_crop
 from biopose_live.rotations import to_matrix
@@ -38,13 +40,15 @@ for _left, _right in _PAIRS:
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """keypoints (K, 2) px of the frame, visibility (K,), world (K, 3) m as `RawPerson.world`, presence 0..1."""
+    """keypoints (K, 2) px of the frame, visibility (K,), world (K, 3) m as `RawPerson.world`, presence 0..1; maps: what
+    the network saw in the crop, where they are wanted."""
 
     keypoints: NDArray[np.float64]
     visibility: NDArray[np.float64]
     world: NDArray[np.float64]
     presence: float
     crop: Crop
+    maps: FeatureMaps | None = None
 
 
 def unmirrored(seen: Encoded) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
@@ -58,15 +62,17 @@ def unmirrored(seen: Encoded) -> tuple[NDArray[np.float64], NDArray[np.float64],
 class LandmarkTracker:
     """Follows up to `people` persons.  Frames must come in order; not for use by two threads at once.
 
+    `maps`: whether the people come with the feature maps of their crops, the first `handed_maps.MOST_PEOPLE` of them.
     Raises UserError when a model file is missing, damaged or another one.
     """
 
-    def __init__(self, model: str = "full", people: int = 1, threads: int = 1) -> None:
+    def __init__(self, model: str = "full", people: int = 1, threads: int = 1, *, maps: bool = False) -> None:
         if model not in FINGERPRINTS:
             raise ValueError(f"there is no model {model!r}, only {sorted(FINGERPRINTS)}")
         cv2.setNumThreads(1)  # cutting out 256 px gains nothing from threads that wait for it
         self._encoder = LandmarkEncoder(model, threads)
         self._mirrored = model in MIRRORED
+        self._maps = maps
         self._finder = PoseLandmarker(FINDER, people, follow=False)
         self._people = people
         self._followed: list[Look] = []
@@ -98,8 +104,9 @@ class LandmarkTracker:
             RawPerson(
                 np.concatenate([look.keypoints, look.visibility[:, None]], 1).astype(np.float32),
                 look.world.astype(np.float32),
+                look.maps if i < handed_maps.MOST_PEOPLE else None,
             )
-            for look in self._followed
+            for i, look in enumerate(self._followed)
         ]
 
     def _search_is_due(self, t: int) -> bool:
@@ -117,12 +124,14 @@ class LandmarkTracker:
 
     def _look(self, image: NDArray[np.uint8], crop: Crop) -> Look:
         cut = crop.cut(image)
-        seen = self._encoder(cut)
+        seen = self._encoder(cut, maps=self._maps)
         keypoints = seen.keypoints.astype(np.float64)
         visibility, world = seen.visibility.astype(np.float64), seen.world.astype(np.float64)
-        presence = seen.presence
+        presence, maps = seen.presence, None
+        if self._maps and presence >= PRESENT:
+            maps = handed_maps.pack(seen.maps, crop, self._encoder.fingerprint)
         if self._mirrored and presence >= PRESENT:
-            mirrored = self._encoder(np.ascontiguousarray(cut[:, ::-1]))
+            mirrored = self._encoder(cut[:, ::-1], maps=False)
             other = unmirrored(mirrored)
             keypoints, visibility, world = (
                 0.5 * (a + b) for a, b in zip((keypoints, visibility, world), other, strict=True)
@@ -130,7 +139,7 @@ class LandmarkTracker:
             presence = 0.5 * (presence + mirrored.presence)
         # The network's axes are the crop's; the frame's are turned by the crop's angle.
         turn = to_matrix(np.array([0.0, 0.0, crop.angle]))
-        return Look(crop.out_of(keypoints), visibility, world @ turn.T, presence, crop)
+        return Look(crop.out_of(keypoints), visibility, world @ turn.T, presence, crop, maps)
 
     def close(self) -> None:
         """Ends MediaPipe's graph; further calls are errors."""

@@ -23,6 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from biopose_live.errors import EXIT_MODEL, UserError
+from biopose_live.messages import FeatureMaps
 
 KEYPOINTS = 33
 MODELS = Path(__file__).resolve().parents[1] / "assets" / "mediapipe"
@@ -40,6 +41,7 @@ class RawPerson:
 
     keypoints: NDArray[np.float32]  # (K, 3) x px, y px, visibility 0..1
     world: NDArray[np.float32]  # (K, 3) m, origin between the hips, camera axes (x right, y down, z forward)
+    maps: FeatureMaps | None = None
 
 
 @contextmanager

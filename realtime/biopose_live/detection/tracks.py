@@ -210,7 +210,7 @@ class Tracker:
         self._believe([(track, one) for track, one in known if track.id is None])
         return sorted(
             (
-                Detected(track.id, one.confidence, one.box, one.person.keypoints, one.person.world)
+                Detected(track.id, one.confidence, one.box, one.person.keypoints, one.person.world, one.person.maps)
                 for track, one in known
                 if track.id is not None
             ),

@@ -69,7 +69,8 @@ class FoundLandmarks:
 
 @dataclass(frozen=True, slots=True)
 class Encoded:
-    """maps: (H, W, C) each, as `LandmarkEncoder.levels` says; landmarks: None when the encoder was made without.
+    """maps: (H, W, C) each, as `LandmarkEncoder.levels` says, none when they were not asked for; landmarks: None when
+    the encoder was made without.
 
     The properties are those of `landmarks` and raise ValueError when there are none.
     """
@@ -110,20 +111,28 @@ def refine(points: Numbers, heatmaps: Numbers) -> Numbers:
     MediaPipe counts cells by their corner, not their centre; so does this.
     """
     height, width, _ = heatmaps.shape
-    reach = REFINED_CELLS // 2
     scale = np.array([width, height]) / SIDE
-    refined = points.copy()
-    for k, (column, row) in enumerate((points * scale).astype(np.int64)):
-        if not (0 <= column < width and 0 <= row < height):
-            continue
-        top, left = max(0, row - reach), max(0, column - reach)
-        weight = _sigmoid(heatmaps[top : row + reach + 1, left : column + reach + 1, k])
-        if weight.max() < REFINED_FROM:
-            continue
-        rows, columns = np.mgrid[top : top + weight.shape[0], left : left + weight.shape[1]]
-        centroid = np.array([(weight * columns).sum(), (weight * rows).sum()]) / weight.sum()
-        refined[k] = centroid / scale
-    return refined
+    # The keypoints' cells; those outside have no window.
+    cells = (points * scale).astype(np.int64)
+    inside: NDArray[np.bool_] = np.all((cells >= 0) & (cells < [width, height]), axis=1)
+    steps = np.arange(REFINED_CELLS) - REFINED_CELLS // 2
+    columns, rows = cells[:, :1] + steps, cells[:, 1:] + steps
+    held = inside[:, None, None] & _within(rows, height)[:, :, None] & _within(columns, width)[:, None, :]
+    found = heatmaps[rows.clip(0, height - 1)[:, :, None], columns.clip(0, width - 1)[:, None, :], _each(len(points))]
+    weight = np.where(held, _sigmoid(found), 0.0).astype(np.float64)
+    moved = weight.max((1, 2)) >= REFINED_FROM
+    total = np.where(moved, weight.sum((1, 2)), 1.0)
+    centroid = np.stack([(weight.sum(1) * columns).sum(1), (weight.sum(2) * rows).sum(1)], 1) / total[:, None]
+    return np.where(moved[:, None], centroid / scale, points).astype(points.dtype)
+
+
+def _within(numbers: NDArray[np.int64], end: int) -> NDArray[np.bool_]:
+    return (numbers >= 0) & (numbers < end)
+
+
+def _each(count: int) -> NDArray[np.int64]:
+    """(count, 1, 1): every heatmap for its own keypoint."""
+    return np.arange(count)[:, None, None]
 
 
 class LandmarkEncoder:
@@ -161,16 +170,19 @@ class LandmarkEncoder:
         self._outputs = [details["index"] for details in self._interpreter.get_output_details()]
         self._pixels = np.empty((1, SIDE, SIDE, 3), np.float32)
 
-    def __call__(self, crop: NDArray[np.uint8]) -> Encoded:
-        """crop (256, 256, 3) uint8 RGB -> what the network makes of it.  Raises ValueError on another shape or type."""
+    def __call__(self, crop: NDArray[np.uint8], *, maps: bool = True) -> Encoded:
+        """crop (256, 256, 3) uint8 RGB -> what the network makes of it; `maps`: whether its maps are wanted.
+
+        Raises ValueError on another shape or type."""
         if crop.shape != (SIDE, SIDE, 3) or crop.dtype != np.uint8:
             raise ValueError(f"a crop is ({SIDE}, {SIDE}, 3) uint8 RGB, not {crop.shape} {crop.dtype}")
         np.multiply(crop, np.float32(1 / 255), out=self._pixels[0])
         self._interpreter.set_tensor(self._input, self._pixels)
         self._interpreter.invoke()
-        maps = [self._interpreter.get_tensor(t)[0] for t in self._outputs[: len(self.levels)]]
+        levels = self._outputs[: len(self.levels)] if maps else []
+        found_maps = [self._interpreter.get_tensor(t)[0] for t in levels]
         if not self._landmarks:
-            return Encoded(maps)
+            return Encoded(found_maps)
         points, world, presence, heatmaps = (
             self._interpreter.get_tensor(t)[0] for t in self._outputs[len(self.levels) :]
         )
@@ -181,4 +193,4 @@ class LandmarkEncoder:
             world=world.reshape(POINTS, 3)[:KEYPOINTS].copy(),
             presence=float(presence[0]),
         )
-        return Encoded(maps, found)
+        return Encoded(found_maps, found)

@@ -66,6 +66,13 @@ class Guess:
     tilt_sigma: NDArray[np.float64]
 
 
+def _product(x: Floats, weight: Floats) -> Floats:
+    """(B, inputs), (outputs, inputs) -> (B, outputs).  For the two rows of a live frame this way round takes an eighth
+    of the time: `x @ weight.T` would copy the weights into another layout at every call."""
+    result: Floats = (weight @ np.ascontiguousarray(x.T)).T
+    return result
+
+
 class Lifter:
     """Runs the shipped network.  `Lifter.load()` raises UserError when the weights are missing, damaged or of another
     version."""
@@ -83,15 +90,17 @@ class Lifter:
         """inputs (B, FEATURES) -> Guess."""
         w = self._w
         x = silu(
-            layer_norm(inputs @ w["input.weight"].T + w["input.bias"], w["input_norm.weight"], w["input_norm.bias"])
+            layer_norm(
+                _product(inputs, w["input.weight"]) + w["input.bias"], w["input_norm.weight"], w["input_norm.bias"]
+            )
         )
         for i in range(BLOCKS):
             y = layer_norm(x, w[f"blocks.{i}.norm.weight"], w[f"blocks.{i}.norm.bias"])
-            y = silu(y @ w[f"blocks.{i}.up.weight"].T + w[f"blocks.{i}.up.bias"])
-            x = x + y @ w[f"blocks.{i}.down.weight"].T + w[f"blocks.{i}.down.bias"]
-        tokens = (x @ w["tokens.weight"].T + w["tokens.bias"]).reshape(-1, JOINTS, TOKEN)
+            y = silu(_product(y, w[f"blocks.{i}.up.weight"]) + w[f"blocks.{i}.up.bias"])
+            x = x + _product(y, w[f"blocks.{i}.down.weight"]) + w[f"blocks.{i}.down.bias"]
+        tokens = (_product(x, w["tokens.weight"]) + w["tokens.bias"]).reshape(-1, JOINTS, TOKEN)
         decoded = np.einsum("bjd,jhd->bjh", tokens, w["heads.weight"]) + w["heads.bias"]
-        whole = silu(tokens.reshape(len(tokens), -1)) @ w["whole.weight"].T + w["whole.bias"]
+        whole = _product(silu(tokens.reshape(len(tokens), -1)), w["whole.weight"]) + w["whole.bias"]
         s = SHAPE
         return Guess(
             rotations=from_six(decoded[..., :6] + w["mean_six"]),

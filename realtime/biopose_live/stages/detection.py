@@ -11,6 +11,7 @@ import time
 from biopose_live.detection.landmark_tracker import LandmarkTracker
 from biopose_live.detection.tracks import Tracker
 from biopose_live.messages import Detections, FrameRef
+from biopose_live.mqhmr import handed_maps
 from biopose_live.settings import Settings
 from biopose_live.stages import FrameStore
 from biopose_live.stages.elapsed import Elapsed
@@ -25,7 +26,9 @@ class DetectionStage:
         self.lost = 0  # frames overwritten before they were read
         self._frames = frames
         self._elapsed = Elapsed()
-        self._landmarker = LandmarkTracker(settings.detector, settings.max_people)
+        self._landmarker = LandmarkTracker(
+            settings.detector, settings.max_people, maps=handed_maps.are_wanted(settings)
+        )
         self._tracker = Tracker(settings.max_people)
 
     def process(self, message: FrameRef) -> Detections | None:

@@ -13,7 +13,8 @@ import numpy as np
 
 from biopose_live.body.model import BodyModel
 from biopose_live.capture.intrinsics import intrinsics_for
-from biopose_live.messages import Detections, Intrinsics, Meshes, MeshPerson
+from biopose_live.messages import Detected, Detections, Intrinsics, Meshes, MeshPerson
+from biopose_live.mqhmr import handed_maps
 from biopose_live.mqhmr.gravity import Gravity
 from biopose_live.mqhmr.landmarks import Landmarks
 from biopose_live.mqhmr.lifter import Lifter
@@ -48,7 +49,7 @@ class MqhmrStage:
         self._frames = frames
         self._network: ImageNetwork | None = None
         if settings.image == "on" and frames is not None:
-            self._network = ImageNetwork(self._landmarks.dense)
+            self._network = ImageNetwork(self._landmarks.dense, maps_come=handed_maps.are_wanted(settings))
         pitch = None if settings.camera_pitch is None else math.radians(settings.camera_pitch)
         self._gravity = Gravity(pitch)
         self._cameras: dict[tuple[int, int], Intrinsics] = {}
@@ -97,9 +98,8 @@ class MqhmrStage:
         frame = message.frame
         camera = self._camera(frame.width, frame.height)
         t = self._elapsed(frame.t_capture) * 1e-9
-        eyes = self._eyes(message, camera) if message.people else None
         people = []
-        for seen in message.people:
+        for seen, eyes in zip(message.people, self._eyes(message, camera), strict=True):
             track = self._people.get(seen.id)
             if track is None:
                 track = self._people[seen.id] = self._new_track()
@@ -138,15 +138,26 @@ class MqhmrStage:
             del self._people[gone], self._last_seen[gone]
         return Meshes(frame, camera, people, message.stages)
 
-    def _eyes(self, message: Detections, camera: Intrinsics) -> Eyes | None:
-        """What lets a track look at this frame; None without an image network, or when the pixels are gone."""
-        if self._network is None or self._frames is None:
-            return None
-        image = self._frames.pixels(message.frame)
-        if image is None:
-            self.unseen += 1
-            return None
-        return partial(self._network.looking_at, image, camera, self._gravity.up)
+    def _eyes(self, message: Detections, camera: Intrinsics) -> list[Eyes | None]:
+        """-> what lets each person's track look at this frame, by the maps that came along or by the pixels; None
+        without an image network, or when the pixels are gone."""
+        network, frames, up = self._network, self._frames, self._gravity.up
+        if network is None or frames is None:
+            return [None] * len(message.people)
+
+        def handed(seen: Detected) -> Eyes | None:
+            if seen.maps is None or not network.reads(seen.maps):
+                return None
+            return partial(network.looking_through, seen.maps, camera, up)
+
+        eyes = [handed(seen) for seen in message.people]
+        if None in eyes:
+            image = frames.pixels(message.frame)
+            if image is None:
+                self.unseen += 1
+            else:
+                eyes = [one or partial(network.looking_at, image, camera, up) for one in eyes]
+        return eyes
 
     def _camera(self, width: int, height: int) -> Intrinsics:
         """The camera of a frame of this size; read and worked out once per size."""

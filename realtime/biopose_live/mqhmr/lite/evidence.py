@@ -15,8 +15,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from biopose_live.messages import Intrinsics
-from biopose_live.mqhmr.encoder import LandmarkEncoder
+from biopose_live.messages import FeatureMaps, Intrinsics
+from biopose_live.mqhmr import handed_maps
+from biopose_live.mqhmr.encoder import FINGERPRINTS, LandmarkEncoder
 from biopose_live.mqhmr.lite.network import Answer, LiteNetwork
 from biopose_live.mqhmr.lite.observation import Estimate, corrected, observe
 from biopose_live.mqhmr.person_crop import SIDE, Crop, person_crop
@@ -66,13 +67,34 @@ def in_frame(answer: Answer, crop: Crop, estimate: Estimate) -> Evidence:
 class ImageNetwork:
     """Encoder and decoder together; one for all people of a run."""
 
-    def __init__(self, points: BodyPoints, network: LiteNetwork | None = None) -> None:
-        """points: `points.dense_points` of the body.  Raises UserError where weights or encoder are missing, damaged or
-        do not belong together."""
+    def __init__(self, points: BodyPoints, network: LiteNetwork | None = None, *, maps_come: bool = False) -> None:
+        """points: `points.dense_points` of the body; `maps_come`: the detector hands its maps over, so an encoder of
+        our own is only made when one is needed after all.  Raises UserError where weights or encoder are missing,
+        damaged or do not belong together."""
         cv2.setNumThreads(1)  # cutting out 256 px gains nothing from threads that wait for it
         self._network = network or LiteNetwork.load()
-        self._encoder = LandmarkEncoder(self._network.architecture.encoder, landmarks=False)
+        self._encoder = None if maps_come else self._own_encoder()
         self._points = points
+
+    def _own_encoder(self) -> LandmarkEncoder:
+        return LandmarkEncoder(self._network.architecture.encoder, landmarks=False)
+
+    def reads(self, maps: FeatureMaps) -> bool:
+        """Whether these are the maps that the network was trained on."""
+        return maps.encoder == FINGERPRINTS[self._network.architecture.encoder][0]
+
+    def looking_through(
+        self,
+        handed: FeatureMaps,
+        camera: Intrinsics,
+        up: Floats,
+        keypoints: Floats,
+        scores: Floats,
+        world: Floats | None,
+    ) -> Look:
+        """-> what answers for an estimate of the person whose maps these are; other arguments as `looking_at`'s."""
+        maps, crop = handed_maps.unpack(handed)
+        return look_through(self._network, self._points, maps, crop, camera, up, keypoints, scores, world)
 
     def looking_at(
         self,
@@ -86,6 +108,7 @@ class ImageNetwork:
         """-> what answers for an estimate of the person whose keypoints (33, 2) px of this RGB frame (H, W, 3) these
         are; other arguments as `observation.observe`."""
         crop = person_crop(keypoints)
+        self._encoder = self._encoder or self._own_encoder()
         maps = self._encoder(crop.cut(image)).maps
         return look_through(self._network, self._points, maps, crop, camera, up, keypoints, scores, world)
 
