@@ -3,10 +3,12 @@
     python bench/accuracy.py                                            the demo clip alone
     python bench/accuracy.py --pose2sim DIR --opencap DIR DIR --json bench/results/accuracy.json
     python bench/accuracy.py --set refine_iterations=0,1,2,5,10         one row for each value
+    python bench/accuracy.py --ablation                                 what each part is worth
 
 Every clip is run by `biopose-live --video FILE --every-frame --record ...`, so what is scored is what a user gets.
-`--set NAME=A,B,...` takes any option of biopose-live; several of them give all combinations.  bench/README.md says
-where the clips come from.  They are for evaluation only; nothing was fitted to them.
+`--set NAME=A,B,...` takes any option of biopose-live; several of them give all combinations.  One more name,
+`warm_start=on,off`, tells whether a frame's refinement may begin at the last one's pose.  bench/README.md says where
+the clips come from.  They are for evaluation only; nothing was fitted to them.
 """
 
 from __future__ import annotations
@@ -24,11 +26,21 @@ import msgspec
 from rich.console import Console
 from rich.table import Table
 
-from biopose_live.errors import UserError
+from biopose_live.errors import EXIT_USAGE, UserError
 from machine import Machine, describe, table_console
 from scored_clips import AngleRow, JointRow, ScoredClip, demo, opencap, pose2sim
 
 Variant = dict[str, str]
+
+WARM_START = "warm_start"
+# One part after the other taken away, then the refinement's steps; the defaults first.
+ABLATION: list[Variant] = [
+    {},
+    {"image": "off"},
+    {WARM_START: "off"},
+    {"image": "off", WARM_START: "off"},
+    *({"refine_iterations": str(k)} for k in (0, 1, 2, 5, 10, 20)),
+]
 
 
 class Report(msgspec.Struct):
@@ -52,6 +64,13 @@ def variants(sweeps: Sequence[tuple[str, Sequence[str]]]) -> list[Variant]:
     """-> every combination of the values; one empty variant, the default settings, when there is nothing to vary."""
     names = [name for name, _ in sweeps]
     return [dict(zip(names, values, strict=True)) for values in itertools.product(*(v for _, v in sweeps))]
+
+
+def chosen_variants(given: argparse.Namespace) -> list[Variant]:
+    """-> what the options ask for; with --ablation, each of its variants with the (single) values of --set."""
+    sweeps = [("detector", given.detector.split(","))] if given.detector else []
+    asked = variants([*sweeps, *given.set])
+    return [{**fixed, **part} for fixed in asked for part in ABLATION] if given.ablation else asked
 
 
 def label(variant: Variant) -> str:
@@ -81,6 +100,11 @@ def build_parser() -> argparse.ArgumentParser:
         metavar="NAME=A,B",
         help="an option and its values, repeatable",
     )
+    parser.add_argument(
+        "--ablation",
+        action="store_true",
+        help="without the picture, without warm start, and by refinement steps, instead of all combinations of --set",
+    )
     parser.add_argument("--recordings", type=Path, metavar="DIR", help="keep the recordings in this new folder")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all rows into this file")
     return parser
@@ -88,8 +112,14 @@ def build_parser() -> argparse.ArgumentParser:
 
 def run(video: Path, folder: Path, variant: Variant) -> None:
     """Records `video` into `folder` through the public command; raises UserError with the command's own sentence."""
-    command = [sys.executable, "-m", "biopose_live.cli", "--video", str(video), "--every-frame", "--publish", "off"]
+    warm = variant.get(WARM_START, "on")
+    if warm not in ("on", "off"):
+        raise UserError(f"{WARM_START}={warm} is neither on nor off.", EXIT_USAGE)
+    program = ["-m", "biopose_live.cli"] if warm == "on" else [str(Path(__file__).with_name("without_warm_start.py"))]
+    command = [sys.executable, *program, "--video", str(video), "--every-frame", "--publish", "off"]
     for name, value in variant.items():
+        if name == WARM_START:
+            continue
         option = name.replace("_", "-")
         if value in ("true", "false"):
             command.append(f"--{option}" if value == "true" else f"--no-{option}")
@@ -178,7 +208,6 @@ def show(console: Console, joints: Sequence[JointRow], angles: Sequence[AngleRow
 
 def main(arguments: Sequence[str] | None = None) -> int:
     given = build_parser().parse_args(arguments)
-    sweeps = [("detector", given.detector.split(","))] if given.detector else []
     console = table_console()
     progress = Console(stderr=True, highlight=False)
     machine = describe()
@@ -187,7 +216,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         clips += [pose2sim(given.pose2sim)] if given.pose2sim is not None else []
         clips += [opencap(folder) for folder in given.opencap]
         with kept_in(given.recordings) as folder:
-            joints, angles = score(clips, variants([*sweeps, *given.set]), folder, progress.print)
+            joints, angles = score(clips, chosen_variants(given), folder, progress.print)
     except UserError as error:
         print(error, file=sys.stderr)
         return error.exit_code

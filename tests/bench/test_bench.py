@@ -17,6 +17,7 @@ import clip_720p
 import pipeline
 import recovery
 import scored_clips
+import without_warm_start
 from biopose_client.schema import Health, StageHealth
 from biopose_live.capture.demo import demo_clip
 from biopose_live.errors import UserError
@@ -192,6 +193,39 @@ def test_sweeps_give_every_combination() -> None:
     assert accuracy.label(chosen[0]) == "biopose-live refine_iterations=0 detector=lite"
     assert accuracy.variants([]) == [{}]
     assert accuracy.label({}) == "biopose-live"
+
+
+def test_the_ablation_takes_one_part_away_at_a_time() -> None:
+    given = accuracy.build_parser().parse_args(["--ablation", "--set", "detector=full"])
+    chosen = accuracy.chosen_variants(given)
+    assert len(chosen) == len(accuracy.ABLATION)
+    assert chosen[:3] == [
+        {"detector": "full"}, {"detector": "full", "image": "off"}, {"detector": "full", "warm_start": "off"}
+    ]  # fmt: skip
+    assert [v["refine_iterations"] for v in chosen[4:]] == ["0", "1", "2", "5", "10", "20"]
+    assert accuracy.chosen_variants(accuracy.build_parser().parse_args([])) == [{}]
+
+
+def test_a_run_without_warm_start_tells_its_tracks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from biopose_live.stages import mqhmr as stage
+
+    made: list[object] = []
+
+    def run(arguments: list[str]) -> int:
+        made.append(stage.PersonTrack)
+        return 0
+
+    monkeypatch.setattr(without_warm_start, "biopose_live", run)
+    assert without_warm_start.main(["--video", "x.mp4"]) == 2
+    assert "--every-frame is needed" in capsys.readouterr().err
+    assert without_warm_start.main(["--video", "x.mp4", "--every-frame"]) == 0
+    (track,) = made
+    assert getattr(track, "keywords", None) == {"warm_start": False}
+    assert not hasattr(stage.PersonTrack, "keywords")
+    with pytest.raises(UserError, match="warm_start=half is neither on nor off"):
+        accuracy.run(demo_clip(), tmp_path / "rec", {"warm_start": "half"})
 
 
 @pytest.mark.parametrize("text", ["refine_iterations", "=1", "x=", "x=1,,2"])

@@ -43,6 +43,26 @@ def follow(track: PersonTrack, clip: Any, frames: range | None = None, iteration
     ]
 
 
+def test_without_warm_start_no_pose_is_carried_on(
+    body: BodyModel, lifter: Lifter, landmarks: Landmarks, make_clip: Callable[..., Any]
+) -> None:
+    """However earlier frames were refined, a frame's pose is the same; with a warm start it is not."""
+    clip, shape = make_clip(0.4), ShapeEstimate(body.n_shape, *body.stature_near_mean(), None, np.zeros(body.n_shape))
+
+    def last_pose(warm_start: bool, iterations: int) -> Pose:
+        track, gravity = PersonTrack(lifter, landmarks, shape, warm_start=warm_start), Gravity(0.0)
+        for n in range(len(clip.t)):
+            steps = iterations if n < len(clip.t) - 1 else 2
+            pose = track.update(float(clip.t[n]), clip.keypoints[n], clip.scores[n], clip.camera, gravity, steps)
+        return pose
+
+    for warm_start in (True, False):
+        first, second = (last_pose(warm_start, iterations) for iterations in (0, 6))
+        off = np.abs(first.rotations - second.rotations).max()
+        assert (off > 1e-4) == warm_start
+        assert finite(first)
+
+
 def errors(body: BodyModel, poses: list[Pose], clip: Any, frames: range | None = None) -> np.ndarray:
     """(N,) mean distance (m) of the limbs' joints, both bodies moved to the same pelvis."""
     frames = range(len(clip.t)) if frames is None else frames

@@ -83,10 +83,14 @@ class Pose:
 
 
 class PersonTrack:
-    """Holds what one tracked person needs from the past. `update` once per frame, in order of time."""
+    """Holds what one tracked person needs from the past. `update` once per frame, in order of time.
 
-    def __init__(self, lifter: Lifter, landmarks: Landmarks, shape: ShapeEstimate) -> None:
+    Without `warm_start` each frame is refined from its own guess alone, with no last pose to start from or to stay
+    near; what that costs is for benchmarks to say."""
+
+    def __init__(self, lifter: Lifter, landmarks: Landmarks, shape: ShapeEstimate, *, warm_start: bool = True) -> None:
         self._lifter, self._landmarks, self.shape = lifter, landmarks, shape
+        self._warm_start = warm_start
         self._history = view.History()
         self._sides = SideSwaps()
         self._feet = StandingFeet()
@@ -128,6 +132,8 @@ class PersonTrack:
         precision[:JOINTS] = 1.0 / ((caution * guess.sigma[0]) ** 2 + NETWORK_FLOOR**2)
         pixel = self._landmarks.precision(keypoints, scores)
 
+        if not self._warm_start:
+            self._pose = self._before = None
         predicted, stray, predicted_at, stray_m = self._predict(t, network)
         start_rotations, start_translation = predicted, predicted_at
         guessed_at = self._place(network, keypoints, pixel, camera)
