@@ -27,8 +27,9 @@ from rich.console import Console
 from rich.table import Table
 
 from biopose_live.errors import EXIT_USAGE, UserError
+from biopose_live.mqhmr.shape import SETTLE_S
 from machine import Machine, describe, table_console
-from scored_clips import AngleRow, JointRow, ScoredClip, demo, opencap, pose2sim
+from scored_clips import AngleRow, JointRow, MotionRow, Rows, ScoredClip, demo, opencap, pose2sim, together
 
 Variant = dict[str, str]
 
@@ -50,6 +51,7 @@ class Report(msgspec.Struct):
     machine: Machine
     joints: list[JointRow]
     angles: list[AngleRow]
+    motion: list[MotionRow]
 
 
 def sweep(text: str) -> tuple[str, list[str]]:
@@ -141,25 +143,20 @@ def kept_in(folder: Path | None) -> Iterator[Path]:
         yield Path(scratch)
 
 
-def score(
-    clips: Sequence[ScoredClip], chosen: Sequence[Variant], folder: Path, say: Callable[[str], None]
-) -> tuple[list[JointRow], list[AngleRow]]:
-    """Runs every clip with every variant; -> rows of joint and angle errors, the peers' first within each clip."""
-    joints: list[JointRow] = []
-    angles: list[AngleRow] = []
+def score(clips: Sequence[ScoredClip], chosen: Sequence[Variant], folder: Path, say: Callable[[str], None]) -> Rows:
+    """Runs every clip with every variant; -> all rows, the peers' first within each clip."""
+    found: list[Rows] = []
     for clip in clips:
-        joints += clip.peers[0]
-        angles += clip.peers[1]
+        say(f"{clip.name}: peers …")
+        found.append(clip.peers())
         for number, variant in enumerate(chosen):
             recordings = []
             for video in clip.videos:
                 say(f"{clip.name}: {video.name}, {label(variant)} …")
                 recordings.append(folder / f"{clip.name}_{video.stem}_{number}")
                 run(video, recordings[-1], variant)
-            more_joints, more_angles = clip.score(label(variant), recordings)
-            joints += more_joints
-            angles += more_angles
-    return joints, angles
+            found.append(clip.score(label(variant), recordings))
+    return together(found)
 
 
 def joint_table(rows: Sequence[JointRow]) -> Table:
@@ -194,16 +191,37 @@ def angle_table(rows: Sequence[AngleRow]) -> Table:
     return table
 
 
+def motion_table(rows: Sequence[MotionRow]) -> Table:
+    """-> one row per system and clip."""
+    title = "Steadiness: acceleration error, m/s², mean / median, and variation of bone lengths, %"
+    table = Table(title=title, title_justify="left", title_style="bold")
+    table.add_column("clip")
+    table.add_column("system")
+    for heading in ("acceleration", "limb points", "skeleton", f"after {SETTLE_S:g} s", "frames"):
+        table.add_column(heading, justify="right")
+    for row in rows:
+        means = (row.acceleration_mean, row.acceleration_median)
+        both = " / ".join(f"{value:.1f}" for value in means if value is not None)
+        bones = (row.bones_percent, row.skeleton_bones_percent, row.settled_bones_percent)
+        cells = ["" if value is None else f"{value:.2f}" for value in bones]
+        table.add_row(row.clip, row.system, both, *cells, str(row.frames), style="bold" * is_ours(row.system))
+    return table
+
+
 def is_ours(system: str) -> bool:
     return system.startswith("biopose-live")
 
 
-def show(console: Console, joints: Sequence[JointRow], angles: Sequence[AngleRow]) -> None:
-    """Prints the rows: joints in one table, angles in one per clip."""
+def show(
+    console: Console, joints: Sequence[JointRow], angles: Sequence[AngleRow], motion: Sequence[MotionRow] = ()
+) -> None:
+    """Prints the rows: joints in one table, angles in one per clip, steadiness in one."""
     if joints:
         console.print(joint_table(joints))
     for clip in dict.fromkeys(row.clip for row in angles):
         console.print(angle_table([row for row in angles if row.clip == clip]))
+    if motion:
+        console.print(motion_table(motion))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -212,17 +230,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     progress = Console(stderr=True, highlight=False)
     machine = describe()
     try:
-        clips = [] if given.no_demo else [demo(given.detector.split(",") if given.detector else ["full"])]
-        clips += [pose2sim(given.pose2sim)] if given.pose2sim is not None else []
-        clips += [opencap(folder) for folder in given.opencap]
+        detectors = given.detector.split(",") if given.detector else ["full"]
+        clips = [] if given.no_demo else [demo(detectors)]
+        clips += [pose2sim(given.pose2sim, detectors)] if given.pose2sim is not None else []
+        clips += [opencap(folder, detectors) for folder in given.opencap]
         with kept_in(given.recordings) as folder:
-            joints, angles = score(clips, chosen_variants(given), folder, progress.print)
+            rows = score(clips, chosen_variants(given), folder, progress.print)
     except UserError as error:
         print(error, file=sys.stderr)
         return error.exit_code
-    show(console, joints, angles)
+    show(console, *rows)
     if given.json is not None:
-        report = Report("accuracy", machine, joints, angles)
+        report = Report("accuracy", machine, *rows)
         given.json.parent.mkdir(parents=True, exist_ok=True)
         given.json.write_bytes(msgspec.json.format(msgspec.json.encode(report), indent=1) + b"\n")
         console.print(f"Written to {given.json}.", soft_wrap=True, markup=False)

@@ -249,13 +249,40 @@ def test_the_accuracy_report_and_tables() -> None:
     assert math.isclose(row.mpjpe_mm, joints.mpjpe.mean())
     names = scored_clips.SEGMENT_ANGLES
     angle = scored_clips.angle_row("demo", scored_clips.BETWEEN_SEGMENTS, "MediaPipe full", names, angles)
-    report = accuracy.Report("accuracy", describe(), [row], [angle])
+    steps = [scored_clips.Steps(truth.joints + wave, truth.joints, truth.joints)]
+    motion = scored_clips.motion_row("demo", "biopose-live", steps, truth.fps)
+    report = accuracy.Report("accuracy", describe(), [row], [angle], [motion])
     assert msgspec.json.decode(msgspec.json.encode(report), type=accuracy.Report) == report
     console = Console(width=120, record=True, file=Path("/dev/null").open("w"))  # noqa: SIM115 - the console writes on
-    accuracy.show(console, report.joints, report.angles)
+    accuracy.show(console, report.joints, report.angles, report.motion)
     text = console.export_text()
     assert f"{row.pa_mpjpe_mm:.1f}" in text
     assert f"{angle.raw_mean:.2f} / {angle.offset_free_mean:.2f}" in text
+    assert f"{motion.acceleration_mean:.1f} / {motion.acceleration_median:.1f}" in text
+
+
+def test_how_steady_a_clip_is() -> None:
+    """Of two videos, one too short to settle, and of a truth."""
+    truth = read_demo_truth().joints
+    still = np.tile(truth[:1], (400, 1, 1))
+    late = still.copy()
+    late[:60] *= 1.1  # bones change within the first seconds only
+    row = scored_clips.motion_row(
+        "clip", "ours", [scored_clips.Steps(still, still, late), scored_clips.Steps(still[:90], still[:90])], 60.0
+    )
+    assert (row.acceleration_mean, row.acceleration_median) == (0.0, 0.0)
+    assert row.bones_percent == pytest.approx(0.0, abs=1e-9)
+    assert row.skeleton_bones_percent is not None
+    assert row.skeleton_bones_percent > 1.0
+    assert row.settled_bones_percent == pytest.approx(0.0, abs=1e-9)
+    assert row.frames == 490
+    own = scored_clips.truth_row("clip", [truth], 30.0)
+    assert own.acceleration_mean is not None
+    assert own.acceleration_mean > 0.5
+    blind = scored_clips.motion_row("clip", "nobody", [scored_clips.Steps(np.full((9, 12, 3), np.nan))], 30.0)
+    assert (blind.acceleration_mean, blind.skeleton_bones_percent, blind.frames) == (None, None, 0)
+    assert scored_clips.as_long(still[:3], 5).shape == (5, 12, 3)
+    assert len(scored_clips.as_long(still, 5)) == 5
 
 
 def test_a_missing_folder_is_one_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

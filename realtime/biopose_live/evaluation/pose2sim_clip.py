@@ -38,9 +38,15 @@ class Pose2SimClip:
         """-> each camera's errors, from one recording per camera; raises UserError when a recording cannot be used."""
         return [self._score(camera, folder) for camera, folder in enumerate(recordings)]
 
+    def limbs(self, camera: int, folder: Path, names: Sequence[str] = LIMB_JOINTS) -> Floats:
+        """-> (F, 12, 3) m of a recording of a camera's video, NaN where nobody was found; raises UserError."""
+        joints = read_motion(folder).joints(names)[: len(self.truth[camera])]
+        missing = np.full((len(self.truth[camera]) - len(joints), *joints.shape[1:]), np.nan)
+        return np.concatenate([joints, missing])
+
     def _score(self, camera: int, folder: Path) -> JointErrors:
         truth = self.truth[camera]
-        joints = read_motion(folder).joints(LIMB_JOINTS)[: len(truth)]
+        joints = self.limbs(camera, folder)
         found = np.flatnonzero(~np.isnan(joints[:, 0, 0]))
         if not len(found):
             raise UserError(f"{folder} holds nobody in any frame: there is nothing to score.", EXIT_SOURCE)
