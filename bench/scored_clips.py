@@ -6,7 +6,7 @@ all clips; the other peers' results come with the clips.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from biopose_live.capture.file import open_video_file
 from biopose_live.capture.upright import UprightRGB
-from biopose_live.detection.pose_landmarker import PoseLandmarker
+from biopose_live.detection.pose_landmarker import PoseLandmarker, RawPerson
 from biopose_live.evaluation.angle_errors import FRAME_RATE, AngleErrors
 from biopose_live.evaluation.demo_truth import JOINT_CENTRES, read_demo_truth
 from biopose_live.evaluation.joint_errors import LIMB_JOINTS, JointErrors, pooled
@@ -181,7 +181,13 @@ def demo(detectors: Sequence[str]) -> ScoredClip:
 def mediapipe_limbs(video: Path, model: str) -> NDArray[np.float64]:
     """-> (F, 12, 3) m, MediaPipe's world landmarks in VIDEO mode, NaN where it found nobody.  Raises UserError."""
     index = [KEYPOINT_NAMES.index(name) for name in BLAZEPOSE_LIMBS]
-    limbs = []
+    nobody = np.full((len(index), 3), np.nan)
+    found = [nobody if person is None else person.world[index] for person in mediapipe_people(video, model)]
+    return np.array(found, np.float64)
+
+
+def mediapipe_people(video: Path, model: str) -> Iterator[RawPerson | None]:
+    """MediaPipe in VIDEO mode, frame by frame: the first person, None where it found nobody.  Raises UserError."""
     source = open_video_file(video, every_frame=True)
     convert = UprightRGB()
     try:
@@ -190,12 +196,11 @@ def mediapipe_limbs(video: Path, model: str) -> NDArray[np.float64]:
                 frame = source.read(1.0)
                 assert frame is not None
                 people = landmarker(convert.pixels(frame.picture), frame.t_capture)
-                limbs.append(people[0].world[index] if people else np.full((len(index), 3), np.nan))
+                yield people[0] if people else None
     except EndOfStream:
-        pass
+        return
     finally:
         source.close()
-    return np.array(limbs, np.float64)
 
 
 def as_long(joints: NDArray[np.float64], frames: int) -> NDArray[np.float64]:

@@ -8,6 +8,7 @@ as X-Y-Z Euler angles; coordinates are read from the rotations between bodies in
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -81,6 +82,17 @@ def read_angles(path: Path) -> Angles:
             f"{path} cannot be read as body rotations ({error}): see bench/README.md.", EXIT_SOURCE
         ) from error
     return Angles(time, np.stack([_coordinate(name, rotation) for name in COORDINATES], 1))
+
+
+def read_places(path: Path, bodies: Sequence[str]) -> tuple[Floats, Floats]:
+    """-> time (F,) s and the bodies' origins (F, len(bodies), 3) m in the laboratory's frame: a body's origin is the
+    centre of the joint that it turns about.  Raises UserError when the file does not hold them."""
+    try:
+        data = json.loads(path.read_text())
+        places = [np.asarray(data["bodies"][name]["translation"], np.float64) for name in bodies]
+        return np.asarray(data["time"], np.float64), np.stack(places, 1)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{path} cannot be read as body places ({error}): see bench/README.md.", EXIT_SOURCE) from error
 
 
 def _from_euler(angles: Floats) -> Floats:
