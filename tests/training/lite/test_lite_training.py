@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -9,14 +10,17 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from safetensors.numpy import load_file
 from scipy.spatial.transform import Rotation
 from scipy.stats import t as student_t
 
 from biopose_live.body.model import BodyModel
 from biopose_live.errors import UserError
+from biopose_live.mqhmr.landmarks import Landmarks
 from biopose_live.mqhmr.lite.network import LiteNetwork
 from biopose_live.mqhmr.lite.points import POINTS
 from biopose_live.mqhmr.network.body_points import BodyPoints
+from biopose_live.mqhmr.side_swaps import EXCHANGED
 from biopose_live.rotations import to_matrix
 from biopose_live.training.lite import render as rendering
 from biopose_live.training.lite import sample as sampling
@@ -56,7 +60,7 @@ def samples(made_up_assets: Path, pose_file: Path) -> list[sampling.Sample]:
     cv2.imwrite(str(made_up_assets / "backgrounds" / "ramp.jpg"), ramp)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sampling, "MIN_PRESENCE", -1.0)  # the made-up people have no faces
-        drawn = Renderer(made_up_assets, pose_file, "lite", "train").some(0, COUNT)
+        drawn = Renderer(made_up_assets, pose_file, "lite", "train").some(0, COUNT // 2)
     assert len(drawn) == COUNT
     return drawn
 
@@ -137,6 +141,44 @@ def test_targets_are_the_bodys_true_points(examples: Examples, body: BodyModel) 
         focal, centre = f["camera"][0], f["camera"][1:]
         pixels = focal * points[:, :2] / points[:, 2:] + centre
         np.testing.assert_allclose(e.crop.out_of(256 * e.target), pixels, atol=0.05)
+
+
+def test_every_other_sample_is_the_one_before_in_a_mirror(examples: Examples, body: BodyModel) -> None:
+    names = list(body.marker_names) + list(body.joint_names)
+    exchange = {"L": "R", "R": "L", "left": "right", "right": "left"}
+    partner = [names.index(re.sub("^(L|R|left|right)(?=[A-Z_])", lambda m: exchange[m[0]], name)) for name in names]
+    for i in range(0, COUNT, 2):
+        plain, back = examples.example(i), examples.example(i + 1)
+        across = np.array([1.0, 0.0]) + np.array([-1.0, 1.0]) * back.target[partner]
+        np.testing.assert_allclose(across, plain.target, atol=2e-4)
+        seen = examples.shards.fields["visible"]
+        np.testing.assert_array_equal(seen[i + 1][partner], seen[i])
+        found = examples.shards.fields["keypoints"][i : i + 2].astype(np.float64)
+        # The mean of both looks is the same whichever way round they were taken.
+        here = plain.crop.into(found[0, :, :2])
+        there = np.array([256.0, 0.0]) + np.array([-1.0, 1.0]) * back.crop.into(found[1, EXCHANGED, :2])
+        np.testing.assert_allclose(there, here, atol=0.05)
+
+
+def test_people_who_are_seen_badly_are_drawn_less_often(examples: Examples) -> None:
+    shards = examples.shards
+    moved = {k: v.copy() for k, v in shards.fields.items()}
+    for i in range(COUNT):
+        e = examples.example(i)
+        landmarks = Landmarks(BodyModel.load()).place(to_matrix(moved["true_rotations"][i].astype(np.float64)),
+            moved["true_betas"][i].astype(np.float64)) + moved["true_translation"][i]  # fmt: skip
+        pixels = e.camera.focal * landmarks[:, :2] / landmarks[:, 2:] + np.array(e.camera.centre)
+        off = np.array([0.0, (2.0 if i % 3 else 30.0) * e.crop.size / 256])
+        moved["keypoints"][i, :, :2] = pixels + off
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(shards, "fields", moved)
+        weights = examples.weights(0.0)
+        np.testing.assert_array_equal(weights, [0, 1, 1] * (COUNT // 3))
+        np.testing.assert_array_equal(examples.weights(1.0), 1.0)
+        stream = examples.shuffled(np.arange(COUNT), 2, np.random.default_rng(0), weights)
+        drawn = np.concatenate([next(stream).betas.numpy() for _ in range(6)])
+    well = moved["true_betas"][weights > 0]
+    assert all((row == well).all(1).any() for row in drawn)
 
 
 def test_an_estimate_at_the_truth_needs_no_correction(examples: Examples) -> None:
@@ -241,6 +283,19 @@ def test_a_short_training_learns_and_its_weights_run(
         assert logged["test/loss"] == [(60, pytest.approx(report["loss"]))]
 
 
+def test_a_training_can_start_from_weights(folder: Path, tmp_path: Path) -> None:
+    first, second = tmp_path / "first.safetensors", tmp_path / "second.safetensors"
+    sizes = {"minutes": 0, "batch": 3, "width": 32, "layers": 1, "half": False}
+    train(Plan(str(folder), str(folder), str(first), steps=2, **sizes))  # type: ignore[arg-type]
+    train(Plan(str(folder), str(folder), str(second), steps=1, rate=1e-9, start=str(first), **sizes))  # type: ignore[arg-type]
+    one, other = load_file(first), load_file(second)
+    assert all(np.abs(one[name] - other[name]).max() < 1e-3 for name in one)
+    with pytest.raises(UserError, match="of other sizes"):
+        train(Plan(str(folder), str(folder), str(second), minutes=0, steps=1, width=64, start=str(first)))
+    with pytest.raises(UserError, match="nowhere"):
+        train(Plan(str(folder), str(folder), str(second), start=str(tmp_path / "nowhere.safetensors"), **sizes))  # type: ignore[arg-type]
+
+
 def test_resuming_with_other_sizes_is_refused(folder: Path, tmp_path: Path) -> None:
     out = tmp_path / "lite.safetensors"
     torch.save(
@@ -277,10 +332,10 @@ def test_rendering_goes_on_where_it_stopped(
     monkeypatch.setattr(rendering, "SHARD", 2)
     monkeypatch.setattr(rendering, "FOR_SCALES", 2)
     rendering.render(tmp_path, made_up_assets, pose_file, 4, model="lite")
-    assert "2 of 2 shards, 4 people" in capsys.readouterr().out
+    assert "2 of 2 shards, 8 samples" in capsys.readouterr().out
     first = {p.name: p.stat().st_mtime_ns for p in tmp_path.iterdir()}
     (tmp_path / "000000002.fields.npz").unlink()
     rendering.render(tmp_path, made_up_assets, pose_file, 4, model="lite")
     assert "1 of 1 shards" in capsys.readouterr().out
     assert (tmp_path / "000000000.fields.npz").stat().st_mtime_ns == first["000000000.fields.npz"]
-    np.testing.assert_array_equal(Shards(tmp_path).fields["seed"].ravel(), [0, 1, 2, 3])
+    np.testing.assert_array_equal(Shards(tmp_path).fields["seed"].ravel(), [0, 0, 1, 1, 2, 2, 3, 3])

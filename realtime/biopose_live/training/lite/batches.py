@@ -1,9 +1,11 @@
 """Batches for the light network: feature maps, what it is told, and what is true.
 
 The estimate that the network corrects is drawn anew for each use: the chain's own, or moved some way towards the truth
-as a live run's is, which has seen more than one picture.
+as a live run's is, which has seen more than one picture.  Rendered people are seen worse than real ones: on a third of
+them the detector fails, which hardly happens on real video; those can be drawn less often (`weights`).
 
-Letters: B samples, P dense points, Q of them with a query token, J = 24 joints, S shape coefficients, L maps.
+Letters: B samples, K = 33 keypoints, P dense points, Q of them with a query token, J = 24 joints, S shape coefficients,
+L maps.
 """
 
 from __future__ import annotations
@@ -18,9 +20,10 @@ from torch import Tensor
 
 from biopose_live.body.model import BodyModel
 from biopose_live.messages import Intrinsics
+from biopose_live.mqhmr.landmarks import Landmarks
 from biopose_live.mqhmr.lite.observation import Estimate, Observation, observe, places_of, view_of
 from biopose_live.mqhmr.lite.points import POINTS, dense_points
-from biopose_live.mqhmr.person_crop import Crop
+from biopose_live.mqhmr.person_crop import SIDE, Crop
 from biopose_live.mqhmr.refinement import BodyPoints, place
 from biopose_live.rotations import to_matrix, to_vector
 from biopose_live.training.lite.shards import Shards
@@ -28,6 +31,8 @@ from biopose_live.training.lite.shards import Shards
 NEARER_SHARE = 0.5  # of the estimates are moved towards the truth
 NO_WORLD = 0.05  # how often the detector's own 3D is missing
 LARGEST_CORRECTION = 1.2  # rad; what lies farther off is taken for a wrong turn and not learnt from in full
+WELL_SEEN_PX = 8.0  # of the crop's 256: the keypoints' mean error, without the face's, up to which they are well seen
+FACE = 11  # keypoints, the first
 OUTSIDE = 0.2  # crops; points farther out than this say nothing about the picture
 
 
@@ -73,7 +78,8 @@ class Examples:
         """queries (Q,): the dense points that batches are about."""
         self.shards = shards
         self._queries = np.array(queries)
-        self.points: BodyPoints = dense_points(body or BodyModel.load())
+        self._body = body or BodyModel.load()
+        self.points: BodyPoints = dense_points(self._body)
         self._steps = [torch.from_numpy(step) for step in shards.steps]
 
     def example(self, i: int, nearer: float = 0.0, with_world: bool = True) -> Example:
@@ -142,9 +148,33 @@ class Examples:
             true_rotations=floats([in_view(e, e.true_rotations) for e in examples]),
         )
 
-    def shuffled(self, indices: NDArray[np.int64], size: int, rng: np.random.Generator) -> Iterator[Batch]:
-        """Batches of `size` without end, in a new order each time round."""
+    def weights(self, badly_seen: float) -> NDArray[np.float64]:
+        """-> (N,) how often each sample is to be drawn: 1 where the detector's keypoints are where they should be,
+        `badly_seen` (0..1) where they are not."""
+        if badly_seen >= 1.0:
+            return np.ones(len(self.shards))
+        landmarks = Landmarks(self._body)
+        f = {key: values.astype(np.float64) for key, values in self.shards.fields.items()}
+        off = np.empty(len(self.shards))
+        for i, rotations in enumerate(to_matrix(f["true_rotations"])):
+            points = landmarks.place(rotations, f["true_betas"][i]) + f["true_translation"][i]
+            true = points[:, :2] / np.maximum(points[:, 2:], 0.1) * f["camera"][i, 0] + f["camera"][i, 1:]
+            error = np.linalg.norm(true - f["keypoints"][i, :, :2], axis=1)[FACE:].mean()
+            off[i] = error / f["crop"][i, 2] * SIDE
+        return np.where(off < WELL_SEEN_PX, 1.0, badly_seen)
+
+    def shuffled(
+        self,
+        indices: NDArray[np.int64],
+        size: int,
+        rng: np.random.Generator,
+        weights: NDArray[np.float64] | None = None,
+    ) -> Iterator[Batch]:
+        """Batches of `size` without end, in a new order each time round; of those with a weight below 1 only that share
+        (weights (N,) of all samples), other ones each time."""
         while True:
             order = rng.permutation(indices)
+            if weights is not None:
+                order = order[rng.random(len(order)) < weights[order]]
             for start in range(0, len(order) - size + 1, size):
                 yield self.batch(order[start : start + size], rng)

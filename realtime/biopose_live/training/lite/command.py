@@ -62,6 +62,11 @@ def build_parser() -> argparse.ArgumentParser:
         f"({','.join(map(str, STRIDES))})",
     )  # fmt: skip
     add("--tensorboard", type=Path, metavar="DIR", help=HELP)
+    add("--start", type=Path, metavar="FILE.safetensors", help="weights to begin from")
+    add(
+        "--badly-seen", type=float, default=1.0, metavar="SHARE",
+        help="of the people on whom the detector fails, how many to train on each time round, 0 to 1 (%(default)g)",
+    )  # fmt: skip
     add("--resume", action="store_true", help="go on with a training that stopped, if one did")
     return parser
 
@@ -80,6 +85,8 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     for name in ("count", "test", "minutes"):
         if not getattr(given, name) >= 0:
             parser.error(f"--{name} {getattr(given, name):g} is too few; give 0 or more")
+    if not 0 <= given.badly_seen <= 1:
+        parser.error(f"--badly-seen {given.badly_seen:g} is no share; give 0 to 1")
     if not given.rate > 0:
         parser.error(f"--rate {given.rate:g} is too small; give more than 0")
     for name in ("assets", "poses"):
@@ -142,6 +149,7 @@ def run(options: argparse.Namespace) -> int:
                 minutes=options.minutes, steps=options.steps, batch=options.batch, rate=options.rate,
                 seed=options.seed, threads=options.threads, layers=options.layers, width=options.width,
                 encoder=options.encoder, queries=options.queries, scales=options.scales, resume=options.resume,
+                badly_seen=options.badly_seen, start=str(options.start) if options.start else None,
                 tensorboard=str(options.tensorboard) if options.tensorboard else None,
             )
         )  # fmt: skip

@@ -9,22 +9,24 @@ from __future__ import annotations
 import json
 import math
 import time
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import msgspec
 import numpy as np
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch import nn
 
 from biopose_live.body.model import BodyModel
 from biopose_live.errors import EXIT_MODEL, UserError
 from biopose_live.mqhmr.lite.architecture import Architecture
+from biopose_live.mqhmr.lite.network import LiteNetwork as NumpyNetwork
 from biopose_live.mqhmr.lite.points import JOINTS, POINTS, spread_markers
 from biopose_live.mqhmr.network.body_points import BodyPoints
 from biopose_live.training.event_log import EventLog
-from biopose_live.training.lite.batches import Examples
+from biopose_live.training.lite.batches import Batch, Examples
 from biopose_live.training.lite.losses import figures, loss
 from biopose_live.training.lite.network import LiteNetwork
 from biopose_live.training.lite.shards import Shards
@@ -37,14 +39,15 @@ NORMAL_FROM = 128  # samples that give the maps' means and deviations
 JUDGED = 768  # samples
 JUDGE_EVERY = 300
 REOPEN_EVERY = 1500  # steps between looks for shards that were rendered meanwhile
-NAMED = ("samples", "test", "out", "tensorboard")  # of the plan: paths, of which a weight file keeps the names
+NAMED = ("samples", "test", "out", "tensorboard", "start")  # of the plan: paths, of which a weight file keeps the names
 
 
 @dataclass(frozen=True)
 class Plan:
     """A training: where the samples are, how long (`steps` instead of `minutes` where they are given), how fast;
     `queries`: tokens, of the joint centres and of markers spread over the body; `scales`: strides of the maps that are
-    read, None for all; `half`: products in bfloat16, twice as fast on a CPU that has them; `tensorboard`: a folder."""
+    read, None for all; `start`: weights to begin from; `badly_seen`: see `Examples.weights`; `half`: products in
+    bfloat16, twice as fast on a CPU that has them; `tensorboard`: a folder."""
 
     samples: str
     test: str
@@ -63,6 +66,8 @@ class Plan:
     queries: int = POINTS
     scales: tuple[int, ...] | None = None
     half: bool = True
+    start: str | None = None
+    badly_seen: float = 1.0
     resume: bool = False
     tensorboard: str | None = None
 
@@ -125,6 +130,23 @@ def design(plan: Plan, levels: tuple[tuple[int, int, int], ...], body: BodyModel
     return Architecture(plan.encoder, levels, layers=plan.layers, width=plan.width, points=plan.points, markers=markers)
 
 
+def begin(network: LiteNetwork, architecture: Architecture, path: Path) -> None:
+    """Takes over trained weights.  Raises UserError for a file that is missing, damaged or of other sizes."""
+    trained = NumpyNetwork.load(path)
+    if trained.architecture != architecture:
+        raise UserError(
+            f"{path} is a network of other sizes or feature maps ({trained.architecture}); this training makes "
+            f"{architecture}.  Give the options it was trained with, or other weights to start from.",
+            EXIT_MODEL,
+        )
+    network.load_state_dict({name: value.float() for name, value in load_file(path).items()})
+
+
+def draw(examples: Examples, plan: Plan, rng: np.random.Generator) -> Iterator[Batch]:
+    """-> batches without end."""
+    return examples.shuffled(np.arange(len(examples.shards)), plan.batch, rng, examples.weights(plan.badly_seen))
+
+
 def _train(plan: Plan, log: EventLog) -> dict[str, float]:
     torch.set_num_threads(plan.threads)
     torch.manual_seed(plan.seed)
@@ -137,6 +159,8 @@ def _train(plan: Plan, log: EventLog) -> dict[str, float]:
     network = LiteNetwork(architecture)
     some = np.linspace(0, len(examples.shards) - 1, min(NORMAL_FROM, len(examples.shards))).astype(np.int64)
     network.set_normal(examples.batch(some).maps)
+    if plan.start:
+        begin(network, architecture, Path(plan.start))
     averaged = torch.optim.swa_utils.AveragedModel(
         network, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(KEEP)
     )
@@ -159,7 +183,7 @@ def _train(plan: Plan, log: EventLog) -> dict[str, float]:
         elapsed = state["elapsed"]
         rng = np.random.default_rng((plan.seed, step))
     begun = time.monotonic() - elapsed
-    stream = examples.shuffled(np.arange(len(examples.shards)), plan.batch, rng)
+    stream = draw(examples, plan, rng)
     recent: dict[str, float] = {}
     report: dict[str, float] = {}
     while True:
@@ -192,7 +216,7 @@ def _train(plan: Plan, log: EventLog) -> dict[str, float]:
             grown = Shards(Path(plan.samples), plan.scales)
             if len(grown) > len(examples.shards):
                 examples = Examples(grown, model, architecture.queries)
-                stream = examples.shuffled(np.arange(len(grown)), plan.batch, rng)
+                stream = draw(examples, plan, rng)
         if step % JUDGE_EVERY == 0:
             report = judge(averaged.module, test, body)
             log.scalars(step, report, "test")
