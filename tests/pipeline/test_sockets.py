@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 import zmq
 
-from biopose_live.pipeline.sockets import MAX_MESSAGE_BYTES, Receiver, Sender
+from biopose_live.messages import FrameRef, encode
+from biopose_live.pipeline.sockets import MAX_MESSAGE_BYTES, PICTURES, Announcements, Receiver, Sender
 
 RECEIVER = """
 import sys, zmq
@@ -115,3 +116,18 @@ def test_oversize_messages_are_refused_before_they_break_the_link(context: zmq.C
     largest = b"x" * MAX_MESSAGE_BYTES
     assert sender.send(largest)
     assert receiver.receive(2000) == largest
+
+
+def test_announcements_are_the_newest_frame(context: zmq.Context, directory: Path) -> None:
+    announcements = Announcements(context, directory)
+    assert announcements.next(0) is None  # also before anybody announces
+    sender = Sender(context, directory, PICTURES)
+    while not sender.linked:
+        time.sleep(0.01)
+    frame = FrameRef(7, 5_000_000_000, 640, 480, 1, 4)
+    sender.send(b"nonsense")
+    assert announcements.next(10_000) is None
+    sender.send(encode(frame))
+    assert announcements.next(10_000) == frame
+    sender.close()
+    announcements.close()

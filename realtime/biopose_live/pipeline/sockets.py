@@ -10,7 +10,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import msgspec
 import zmq
+
+from biopose_live.messages import Decoder, FrameRef
+
+PICTURES = "pictures"  # the link beside the line: from mqhmr to whoever shows pictures
 
 MAX_MESSAGE_BYTES = 4 * 1024 * 1024
 RECONNECT_MS = 20
@@ -76,3 +81,28 @@ class Receiver:
 
     def close(self) -> None:
         self._socket.close(0)
+
+
+class Announcements:
+    """The frames that mqhmr has begun to look at, newest only: they will have a pose, and until then their pictures can
+    be made ready.  For one thread, which makes the socket with its first call.
+    """
+
+    def __init__(self, context: zmq.Context[zmq.Socket[bytes]], directory: Path) -> None:
+        self._context, self._directory = context, directory
+        self._receiver: Receiver | None = None
+        self._decoder = Decoder(FrameRef)
+
+    def next(self, timeout_ms: int) -> FrameRef | None:
+        """-> the frame announced last, None when none was in time."""
+        if self._receiver is None:
+            self._receiver = Receiver(self._context, self._directory, PICTURES)
+        data = self._receiver.receive(timeout_ms)
+        try:
+            return None if data is None else self._decoder.decode(data)
+        except msgspec.DecodeError:  # nothing that we sent: as if nothing had come
+            return None
+
+    def close(self) -> None:
+        if self._receiver is not None:
+            self._receiver.close()

@@ -1,7 +1,8 @@
 """Which class stands behind each stage's name, as import strings: a child process imports its own stage only.
 
 `module:attribute` names a factory: `capture(settings, writer)`, `detection|mqhmr|neurik(settings, frames)` and
-`sinks(settings, session)`, where `session` is the run's id; sinks that show pictures take `frames` and `view` besides.
+`sinks(settings, session)`, where `session` is the run's id; sinks that show pictures take `frames`, `view` and
+`announced` besides.
 """
 
 from __future__ import annotations

@@ -31,8 +31,8 @@ from biopose_live.pipeline.live_calibration import CalibrationWish, LiveCalibrat
 from biopose_live.pipeline.metrics import Summary
 from biopose_live.pipeline.ring import FrameRing
 from biopose_live.pipeline.run_metrics import RunMetrics, StageState
-from biopose_live.pipeline.sockets import Receiver, Sender
-from biopose_live.pipeline.stage_table import CAPTURE, INPUT_TYPES, SINKS, STAGES, Sinks, load
+from biopose_live.pipeline.sockets import PICTURES, Announcements, Receiver, Sender
+from biopose_live.pipeline.stage_table import CAPTURE, INPUT_TYPES, MQHMR, SINKS, STAGES, Sinks, load
 from biopose_live.settings import Settings
 from biopose_live.stages import EndOfStream, Stage
 
@@ -60,7 +60,7 @@ class Worker:
         try:
             factory = load(self._assignment.factory)
             if self._name == SINKS:
-                self._run_sinks(context, self._build_sinks(factory))
+                self._run_sinks(context, self._build_sinks(factory, context))
             else:
                 self._run_stage(context, self._build(factory))
         except UserError as error:
@@ -73,12 +73,13 @@ class Worker:
             return factory(self._settings, self._ring, resumed=True)
         return factory(self._settings, self._ring)
 
-    def _build_sinks(self, factory: Callable[..., Sinks]) -> Sinks:
+    def _build_sinks(self, factory: Callable[..., Sinks], context: zmq.Context[zmq.Socket[bytes]]) -> Sinks:
         view = self._assignment.view
         pictures = view is not None or self._settings.record_video
-        if pictures and "frames" in inspect.signature(factory).parameters:
-            return factory(self._settings, self._assignment.session, frames=self._ring, view=view)
-        return factory(self._settings, self._assignment.session)
+        if not pictures or "frames" not in inspect.signature(factory).parameters:
+            return factory(self._settings, self._assignment.session)
+        announced = Announcements(context, Path(self._assignment.directory))
+        return factory(self._settings, self._assignment.session, frames=self._ring, view=view, announced=announced)
 
     def _fail(self, error: UserError) -> None:
         self._row.busy_since = 0
@@ -93,7 +94,8 @@ class Worker:
                 if self._name == CAPTURE:
                     self._capture(stage, sender)
                 else:
-                    self._transform(stage, Receiver(context, directory, self._name), sender)
+                    announcer = Sender(context, directory, PICTURES) if self._name == MQHMR else None
+                    self._transform(stage, Receiver(context, directory, self._name), sender, announcer)
             except UserError as error:
                 self._fail(error)
             finally:
@@ -139,7 +141,7 @@ class Worker:
         duration = self._settings.duration
         return duration is not None and frame.t_capture - self._ring.first_capture >= duration * 1e9
 
-    def _transform(self, stage: Stage, receiver: Receiver, sender: Sender) -> None:
+    def _transform(self, stage: Stage, receiver: Receiver, sender: Sender, announcer: Sender | None) -> None:
         beat, row = self._heartbeat, self._row
         decoder: Decoder[Any] = Decoder(INPUT_TYPES[self._name])
         calibration: LiveCalibration | None = None
@@ -157,6 +159,8 @@ class Worker:
                 row.busy_since = started = time.monotonic_ns()
                 row.received += 1
                 row.last_in = seq_of(message)
+                if announcer is not None:
+                    announcer.send(encode(message.frame))
                 result = stage.process(message)
                 if calibration is not None and result is not None:
                     calibration.take(result)
@@ -172,6 +176,8 @@ class Worker:
                 beat.sample(ms)
         finally:
             receiver.close()
+            if announcer is not None:
+                announcer.close()
 
     def _calibrate(
         self, wish: CalibrationWish | None, stage: Any, running: LiveCalibration | None

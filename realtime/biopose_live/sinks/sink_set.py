@@ -19,7 +19,7 @@ from biopose_live.settings import Settings
 from biopose_live.sinks.publish import Publisher, parse_address
 from biopose_live.sinks.session_meta import build_meta
 from biopose_live.sinks.viewer.access import ViewAccess
-from biopose_live.stages import FrameFinder
+from biopose_live.stages import Announcer, FrameFinder
 
 if TYPE_CHECKING:
     from biopose_live.pipeline.metrics import Summary
@@ -44,6 +44,7 @@ class SinkSet:
         *,
         frames: FrameFinder | None = None,
         view: ViewAccess | None = None,
+        announced: Announcer | None = None,
     ) -> None:
         self._frames = self._frames_with_somebody = 0
         meta = build_meta(settings, session)
@@ -57,7 +58,7 @@ class SinkSet:
             # Imported here: what neither shows nor films needs no encoder.
             from biopose_live.sinks.viewer.pictures import Pictures
 
-            self._pictures = Pictures(frames, settings.every_frame)
+            self._pictures = Pictures(frames, settings.every_frame, announced)
         try:
             if settings.record is not None:
                 # Imported here: it poses the skeleton and needs numba, 0.2 s that publishing alone does not pay.

@@ -30,6 +30,16 @@ class FrameFinder(FrameStore, Protocol):
         ...
 
 
+class Announcer(Protocol):
+    """Says which frames will have a pose, before they have it.  For one thread."""
+
+    def next(self, timeout_ms: int) -> FrameRef | None:
+        """-> the frame announced last, None when none was in time."""
+        ...
+
+    def close(self) -> None: ...
+
+
 class FrameWriter(Protocol):
     """Where capture puts pixels; the other end of a FrameStore."""
 

@@ -1,5 +1,9 @@
 """Encodes the pictures that viewers want to see and recordings want to keep, once for all of them.
 
+A live run's frames are encoded as soon as mqhmr begins with them (`announced`), while it works on their poses: so the
+picture is on its way when its pose is.  Recordings hold pictures that have a pose and no others, so while one is filmed
+a picture waits for `show`, and so does every picture of a run without announcements.
+
 Back-pressure: the newest frame wins.  One frame waits (three while a recording is filmed), at most two encoded ones
 wait for the server's thread, and a frame whose pixels were overwritten meanwhile is passed over.  The thread sleeps
 while nobody wants pictures.  Where every frame counts (`--every-frame`) there is no thread: `show` encodes at once.
@@ -18,10 +22,11 @@ from biopose_live.errors import UserError
 from biopose_live.sinks.film import Film
 from biopose_live.sinks.viewer.audience import Audience
 from biopose_live.sinks.viewer.encoding import EncodedPicture, JpegEncoder, VideoEncoder
-from biopose_live.stages import FrameFinder
+from biopose_live.stages import Announcer, FrameFinder
 
 MOST_HANDED_OVER = 2
 WAITING = 3  # the ring of frames has six slots
+POLL_MS = 50  # how long the thread waits for an announcement or, while something is filmed, for the films' end
 
 log = logging.getLogger(__name__)
 
@@ -36,9 +41,10 @@ class _Server(NamedTuple):
 class Pictures:
     """`show` a frame's number; its picture reaches the audience from the server's loop, and the films at once."""
 
-    def __init__(self, frames: FrameFinder, every_frame: bool = False) -> None:
+    def __init__(self, frames: FrameFinder, every_frame: bool = False, announced: Announcer | None = None) -> None:
         self.problem: str | None = None
         self._frames = frames
+        self._announced = announced
         self._server: _Server | None = None
         self._films: tuple[Film, ...] = ()
         self._wanted: deque[tuple[int, int]] = deque(maxlen=WAITING)
@@ -79,7 +85,7 @@ class Pictures:
     def show(self, seq: int, t_capture: int) -> None:
         """Takes the frame that should be seen next; never waits, unless every frame counts."""
         server = self._server
-        if not self._films and (server is None or server.audience.empty):
+        if not self._films and (self._announced is not None or server is None or server.audience.empty):
             return
         if self._thread is None:
             self._try(seq, t_capture)
@@ -99,8 +105,14 @@ class Pictures:
             self.end_film(film)
 
     def _run(self) -> None:
+        announced = self._announced
         while not self._finished:
-            self._wake.wait()
+            if announced is not None and not self._films:
+                frame = announced.next(POLL_MS)
+                if frame is not None and not self._films:
+                    self._try(frame.seq, frame.t_capture)
+                continue
+            self._wake.wait(None if announced is None else POLL_MS / 1000)
             self._wake.clear()
             while not self._finished:
                 try:
@@ -108,6 +120,8 @@ class Pictures:
                 except IndexError:
                     break
                 self._try(*wanted)
+        if announced is not None:
+            announced.close()
 
     def _try(self, seq: int, t_capture: int) -> None:
         if self.problem is not None:
