@@ -119,7 +119,7 @@ class MSDeformAttn(nn.Module):
         """Attend from query [B, Q, C] to a map [B, S, H, D] of `project_value`; otherwise as `forward`."""
         shapes = level_shapes(input_spatial_shapes)
         centres, offsets, logits = self._locations(query, reference_points, shapes)
-        return self.output_proj(msda(value, shapes, centres, offsets, logits, gradients))
+        return self._projected(msda(value, shapes, centres, offsets, logits, gradients))
 
     def _locations(self, query: Tensor, reference_points: Tensor, shapes: Shapes) -> tuple[Tensor, Tensor, Tensor]:
         """Reference points [B, Q, L, 2], offsets in pixels [B, Q, H, L, P, 2] and logits [B, Q, H, N]."""
@@ -160,7 +160,12 @@ class MSDeformAttn(nn.Module):
         covered = msda(_shared(present, heads), shapes, centres, offsets, logits, gradients)  # [B, Q, H]
         projected = torch.einsum("bqhc,hdc->bqhd", sampled.unflatten(-1, (heads, -1)), weight.view(heads, depth, -1))
         projected = projected + covered[..., None] * bias.view(heads, depth)
-        return self.output_proj(projected.flatten(2))
+        return self._projected(projected.flatten(2))
+
+    def _projected(self, attended: Tensor) -> Tensor:
+        # A map, and with it `value_proj`, may be in half precision where the layer itself is not.
+        projected: Tensor = self.output_proj(attended.to(self.output_proj.weight.dtype))
+        return projected
 
     def _cheaper_order(self, queries: int, features: Tensor, gradients: Gradients) -> Order:
         learns = features.requires_grad or self.value_proj.weight.requires_grad

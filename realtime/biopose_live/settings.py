@@ -16,6 +16,7 @@ Device = Literal["auto", "cpu", "cuda"]
 DetectorModel = Literal["lite", "full", "heavy"]
 Kinematics = Literal["auto", "neurik", "ik"]
 Switch = Literal["on", "off"]
+Engine = Literal["auto", "eager", "cuda-graph", "tensorrt"]
 
 DEFAULT_FOV_DEG = 64.0  # along the longer image side: the middle of webcams (60-78) and phone video modes (58-70)
 HEIGHTS = (1.2, 2.3)  # m; the body is an adult's
@@ -61,7 +62,11 @@ class Settings:
     )
     body: Path | None = option(None, "your own SMPL file (.npz or .pkl) instead of the embedded body", "models")
     skeleton: Path | None = option(None, "your own OpenSim model (.osim) instead of the embedded skeleton", "models")
-    device: Device = option("auto", "where the networks run", "models")
+    network: Path | None = option(
+        None, "your own paper-size image network (biopose-train mqhmr) instead of the light one", "models"
+    )
+    device: Device = option("auto", "where the network of --network runs", "models")
+    engine: Engine = option("auto", "what runs the network of --network; all but eager need a GPU", "models")
 
     publish: str = option("tcp://127.0.0.1:5556", "ZeroMQ PUB address, or off", "output")
     record: Path | None = option(None, "folder to record into", "output")
@@ -119,6 +124,16 @@ class Settings:
                 )
         if self.fov is not None and self.intrinsics is not None:
             raise UserError("--fov and --intrinsics both set the focal length: give one of them.", EXIT_USAGE)
+        if self.network is not None and self.image == "off":
+            raise UserError("--network looks at the picture and --image is off: drop one of the two.", EXIT_USAGE)
+        if self.network is None and (self.device == "cuda" or self.engine != "auto"):
+            found = "--device cuda" if self.device == "cuda" else f"--engine {self.engine}"
+            raise UserError(
+                f"{found} is for the network of --network, and none was given: drop it, all else runs on the CPU.",
+                EXIT_USAGE,
+            )
+        if self.network is not None and self.device == "cpu" and self.engine in ("cuda-graph", "tensorrt"):
+            raise UserError(f"--engine {self.engine} needs a GPU and --device is cpu: drop one of the two.", EXIT_USAGE)
         if self.kinematics == "neurik" and self.skeleton is not None:
             raise UserError(
                 f"NeurIK was trained for the embedded skeleton and the run's is {self.skeleton}: use --kinematics ik.",

@@ -28,6 +28,8 @@ class TorchBody(torch.nn.Module):
     weights: torch.Tensor
     posedirs: torch.Tensor | None
     marker_posedirs: torch.Tensor | None
+    parents: torch.Tensor
+    rank: torch.Tensor
 
     def __init__(self, body: BodyModel, dtype: torch.dtype = torch.float32) -> None:
         super().__init__()
@@ -49,12 +51,20 @@ class TorchBody(torch.nn.Module):
         keep("posedirs", arrays.posedirs)
         self.n_joints = len(body.parents)
         # In depth order a level's joints are contiguous, so levels concatenate; `rank` puts joints back in SMPL order.
-        self.levels = [level.tolist() for level in body.levels]
-        order = [0, *(j for level in self.levels for j in level)]
+        levels = [level.tolist() for level in body.levels]
+        order = [0, *(j for level in levels for j in level)]
         position = {j: i for i, j in enumerate(order)}
-        self.rank = [position[j] for j in range(self.n_joints)]
-        self.parents_in_order = [[position[int(body.parents[j])] for j in level] for level in self.levels]
-        self.parents = [max(int(p), 0) for p in body.parents]
+
+        # Indices lie beside the numbers: a list would be copied to the GPU, and waited for, each time it is used.
+        def keep_index(name: str, places: list[int]) -> None:
+            self.register_buffer(name, torch.tensor(places), persistent=False)
+
+        keep_index("rank", [position[j] for j in range(self.n_joints)])
+        keep_index("parents", [max(int(p), 0) for p in body.parents])
+        self.depth = len(levels)
+        for i, level in enumerate(levels):
+            keep_index(f"level_{i}", level)
+            keep_index(f"above_{i}", [position[int(body.parents[j])] for j in level])
 
     def rest_joints(self, betas: torch.Tensor) -> torch.Tensor:
         """Rest joint centres [B, 24, 3] in metres for betas [B, K]."""
@@ -64,14 +74,16 @@ class TorchBody(torch.nn.Module):
         self, rotmats: torch.Tensor, rest: torch.Tensor, transl: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Global rotations [B, 24, 3, 3] and joint centres [B, 24, 3] from local rotations and rest joints (m)."""
-        offsets = rest - rest[:, self.parents]
+        offsets = rest - rest.index_select(1, self.parents)
         rotations, joints = rotmats[:, :1], rest[:, :1] + transl[:, None]
-        for level, parents in zip(self.levels, self.parents_in_order, strict=True):
-            above = rotations[:, parents]
-            placed = joints[:, parents] + (above @ offsets[:, level, :, None])[..., 0]
-            rotations = torch.cat([rotations, above @ rotmats[:, level]], dim=1)
+        for i in range(self.depth):
+            level, parents = self.get_buffer(f"level_{i}"), self.get_buffer(f"above_{i}")
+            above = rotations.index_select(1, parents)
+            moved = (above @ offsets.index_select(1, level)[..., None])[..., 0]
+            placed = joints.index_select(1, parents) + moved
+            rotations = torch.cat([rotations, above @ rotmats.index_select(1, level)], dim=1)
             joints = torch.cat([joints, placed], dim=1)
-        return rotations[:, self.rank], joints[:, self.rank]
+        return rotations.index_select(1, self.rank), joints.index_select(1, self.rank)
 
     def forward(
         self, rotmats: torch.Tensor, betas: torch.Tensor, transl: torch.Tensor, vertices: bool = False

@@ -24,7 +24,7 @@ _STEPS = np.float32(65535 / LARGEST)
 
 def are_wanted(settings: Settings) -> bool:
     """Whether a run looks at the very maps that its detector computes."""
-    return settings.image == "on" and settings.detector == ENCODER
+    return settings.image == "on" and settings.network is None and settings.detector == ENCODER
 
 
 def pack(maps: Sequence[NDArray[np.float32]], crop: Crop, fingerprint: str) -> FeatureMaps:

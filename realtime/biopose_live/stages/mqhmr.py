@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from functools import partial
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -26,6 +27,9 @@ from biopose_live.rotations import to_vector
 from biopose_live.settings import Settings
 from biopose_live.stages import FrameStore
 from biopose_live.stages.elapsed import Elapsed
+
+if TYPE_CHECKING:
+    from biopose_live.mqhmr.network.live import LargeNetwork
 
 FORGET_S = 30.0
 
@@ -48,7 +52,12 @@ class MqhmrStage:
         self._lifter = Lifter.load()
         self._frames = frames
         self._network: ImageNetwork | None = None
-        if settings.image == "on" and frames is not None:
+        self._large: LargeNetwork | None = None
+        if settings.network is not None and frames is not None:
+            from biopose_live.mqhmr.network.live import LargeNetwork  # with it PyTorch, which nothing else here needs
+
+            self._large = LargeNetwork(settings, self._body)
+        elif settings.image == "on" and frames is not None:
             self._network = ImageNetwork(self._landmarks.dense, maps_come=handed_maps.are_wanted(settings))
         pitch = None if settings.camera_pitch is None else math.radians(settings.camera_pitch)
         self._gravity = Gravity(pitch)
@@ -99,7 +108,7 @@ class MqhmrStage:
         camera = self._camera(frame.width, frame.height)
         t = self._elapsed(frame.t_capture) * 1e-9
         people = []
-        for seen, eyes in zip(message.people, self._eyes(message, camera), strict=True):
+        for seen, eyes in zip(message.people, self._eyes(message, camera, t), strict=True):
             track = self._people.get(seen.id)
             if track is None:
                 track = self._people[seen.id] = self._new_track()
@@ -138,10 +147,12 @@ class MqhmrStage:
             del self._people[gone], self._last_seen[gone]
         return Meshes(frame, camera, people, message.stages)
 
-    def _eyes(self, message: Detections, camera: Intrinsics) -> list[Eyes | None]:
+    def _eyes(self, message: Detections, camera: Intrinsics, t: float) -> list[Eyes | None]:
         """-> what lets each person's track look at this frame, by the maps that came along or by the pixels; None
         without an image network, or when the pixels are gone."""
         network, frames, up = self._network, self._frames, self._gravity.up
+        if self._large is not None and frames is not None:
+            return self._large_eyes(self._large, frames, message, camera, t)
         if network is None or frames is None:
             return [None] * len(message.people)
 
@@ -158,6 +169,16 @@ class MqhmrStage:
             else:
                 eyes = [one or partial(network.looking_at, image, camera, up) for one in eyes]
         return eyes
+
+    def _large_eyes(
+        self, network: LargeNetwork, frames: FrameStore, message: Detections, camera: Intrinsics, t: float
+    ) -> list[Eyes | None]:
+        image = frames.pixels(message.frame) if message.people else None
+        if image is None:
+            self.unseen += bool(message.people)
+            return [None] * len(message.people)
+        eyes = network.looking_at(image, camera, self._gravity.up, t, message.people)
+        return [eyes.get(seen.id) for seen in message.people]
 
     def _camera(self, width: int, height: int) -> Intrinsics:
         """The camera of a frame of this size; read and worked out once per size."""

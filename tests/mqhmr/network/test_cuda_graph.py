@@ -82,7 +82,7 @@ def test_buffers_stay_where_they_are(network, people):
         pyramid, *rest = people(count, seed)
         found = graphed(pyramid.tokens, *rest)
         places.add(tuple(tensor.data_ptr() for tensor in tensors_of(found)))
-        places.add(tuple(buffer.data_ptr() for buffer in graphed.recorded[4].inputs))
+        places.add(tuple(buffer.data_ptr() for buffer in graphed.graphed.recorded[4].inputs))
     assert len(places) == 2
     assert counting.records == 1
     graphed(people(1)[0].tokens, *people(1)[1:])

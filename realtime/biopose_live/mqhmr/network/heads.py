@@ -72,7 +72,7 @@ class Heads(nn.Module):
         for head in (self.six, self.shape, self.camera, self.dense):
             nn.init.normal_(head.weight, std=1e-2 / math.sqrt(width))
             nn.init.zeros_(head.bias)
-        upright = torch.tensor([FACING, *[UPRIGHT] * (N_JOINTS - 1)])
+        upright = torch.tensor([FACING, *[UPRIGHT] * (N_JOINTS - 1)], device="cpu")  # no file holds it
         self.register_buffer("upright", upright, persistent=False)
 
     def forward(self, tokens: Tensor, anchors: Tensor) -> RawOutputs:

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import msgspec
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
@@ -30,6 +30,7 @@ from biopose_live.mqhmr.network.body_points import BodyPoints, PosedPoints
 from biopose_live.mqhmr.network.crop_camera import CropCamera
 from biopose_live.mqhmr.network.decoder import Decoder, Memory, QueryStart, Start
 from biopose_live.mqhmr.network.heads import DenseMarkers, Heads
+from biopose_live.mqhmr.network.network_file import read_header
 from biopose_live.mqhmr.network.pyramid import MapsPyramid, Pyramid, UpsampledPyramid
 from biopose_live.mqhmr.network.vit import ViT
 
@@ -70,7 +71,8 @@ class MQHMR(nn.Module):
         else:
             self.pyramid = MapsPyramid(a.map_channels, a.width_model)
         self.query_start, self.decoder, self.heads = QueryStart(a), Decoder(a), Heads(a)
-        self.body = BodyPoints(body)
+        with torch.device("cpu"):  # it has its numbers, also where the weights' come later (`load_network`)
+            self.body = BodyPoints(body)
 
     def encode(self, inputs: Tensor | Sequence[Tensor]) -> Pyramid:
         """inputs: pictures (B, 3, height, width) as `vit.normalised` makes them, or the maps (B, C_l, H_l, W_l).
@@ -125,23 +127,22 @@ def save_network(network: MQHMR, path: Path, settings: dict[str, str] | None = N
 
 def load_network(path: Path, body: BodyModel | None = None) -> MQHMR:
     """A network that `save_network` wrote.  Raises UserError where the file is missing, damaged or another's."""
-    if not path.is_file():
-        raise UserError(f"There is no network {path}; give the path of its .safetensors file.", EXIT_MODEL)
+    header = read_header(path)
+    # Without numbers at first: a paper-size network would be filled with random ones for a quarter of a minute.
+    with torch.device("meta"):
+        network = MQHMR(header.architecture, body)
+    expected = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
+    names = sorted({*expected, *header.shapes})
+    wrong = next((name for name in names if expected.get(name) != header.shapes.get(name)), "")
+    if wrong:
+        found, wanted = (shapes.get(wrong, "missing") for shapes in (header.shapes, expected))
+        raise UserError(
+            f"{path} does not hold the weights that it says ({wrong} is {found}, not {wanted}); fetch it again.",
+            EXIT_MODEL,
+        )
     try:
-        with safe_open(path, "pt") as file:
-            metadata = file.metadata() or {}
-        architecture = msgspec.json.decode(metadata["architecture"], type=Architecture)
         tensors = load_file(path)
-    except (SafetensorError, KeyError, msgspec.DecodeError, OSError) as error:
-        raise UserError(
-            f"{path} is no file of the image network ({type(error).__name__}: {error}); train or fetch one.", EXIT_MODEL
-        ) from error
-    network = MQHMR(architecture, body)
-    try:
-        network.load_state_dict(tensors)
-    except RuntimeError as error:
-        found = str(error).splitlines()[1].strip() if "\n" in str(error) else str(error)
-        raise UserError(
-            f"{path} does not hold the weights that it says ({found}); fetch it again.", EXIT_MODEL
-        ) from error
+    except (SafetensorError, OSError) as error:
+        raise UserError(f"{path} cannot be read ({error}); fetch it again.", EXIT_MODEL) from error
+    network.load_state_dict({name: tensor.float() for name, tensor in tensors.items()}, assign=True)
     return network.eval()

@@ -68,8 +68,11 @@ def from_keypoints(keypoints: Tensor, first: int, sigma: float = 0.02) -> Observ
 def from_dense(dense: DenseMarkers) -> Observations:
     """The network's own markers and joint centres, as sure as it says."""
     index = torch.arange(dense.place.shape[1], device=dense.place.device)
-    eye = torch.eye(2, dtype=dense.place.dtype, device=dense.place.device).expand_as(dense.cholesky)
-    whiten = torch.linalg.solve_triangular(dense.cholesky.detach(), eye, upper=False)
+    lower = dense.cholesky.detach()
+    first, below, second = lower[..., 0, 0], lower[..., 1, 0], lower[..., 1, 1]
+    # The inverse of a lower triangle, written out: a library's solver is slower for 2 x 2.
+    rows = [1 / first, torch.zeros_like(first), -below / (first * second), 1 / second]
+    whiten = torch.stack(rows, -1).unflatten(-1, (2, 2))
     return Observations(index, dense.place.detach(), whiten, dense.visible.detach().sigmoid())
 
 
@@ -111,7 +114,7 @@ class Refiner:
 
     def reprojection(self, found: Prediction, camera: CropCamera, seen: Observations) -> Tensor:
         """(B,) equation 4, robust and weighted by confidence."""
-        places = camera.into_crop(camera.project(found.points.all[:, seen.index]))
+        places = camera.into_crop(camera.project(found.points.all.index_select(1, seen.index)))
         offset = camera.in_heights(places - seen.place)
         square = (seen.whiten @ offset[..., None]).square().sum((-2, -1))
         cost = square if math.isinf(self.robust) else square * (self.robust**2 / (self.robust**2 + square))
