@@ -6,6 +6,15 @@ import pytest
 from biopose_live.cli import doctor
 from biopose_live.cli.doctor import Finding, examine
 from biopose_live.errors import EXIT_FAILURE, EXIT_MODEL, EXIT_OK, UserError
+from biopose_live.mqhmr.network.architecture import Architecture
+from biopose_live.mqhmr.network.device import Gpu
+from biopose_live.mqhmr.network.model import MQHMR, save_network
+from biopose_live.mqhmr.network.tensorrt_cache import Key, write
+
+TINY = Architecture(
+    height=32, width=32, depth=1, embed=16, vit_heads=2, scales=(1,), queries=4, width_model=16, layers=1, heads=2,
+    points=1, feed=16,
+)  # fmt: skip
 
 
 def only(monkeypatch, *checks):
@@ -103,3 +112,51 @@ def test_an_unknown_option_is_refused(capsys):
     with pytest.raises(SystemExit) as caught:
         doctor.main(["--nonsense"])
     assert caught.value.code == 2
+
+
+def test_ones_own_network_is_looked_at(monkeypatch, tmp_path, capsys):
+    only(monkeypatch, ("good", True, good))
+    monkeypatch.setattr("biopose_live.mqhmr.network.device.find_gpu", lambda: Gpu(False))
+    save_network(MQHMR(TINY), tmp_path / "mine.safetensors")
+    assert doctor.main(["--network", str(tmp_path / "mine.safetensors")]) == EXIT_OK
+    out = " ".join(capsys.readouterr().out.split())
+    assert "mine.safetensors: ViT of 1 layers at 32 x 32 px" in out
+    assert "runs by plain PyTorch on the CPU, on the CPU" in out
+    (finding,) = doctor.examine(tmp_path / "none.safetensors")[1:]
+    assert finding.state == "warning"
+    assert "There is no network" in finding.hint
+
+
+@pytest.mark.parametrize(
+    ("gpu", "state", "words"),
+    [
+        (Gpu(True, "NVIDIA H200", 141.0, (9, 0), present=True), "ok", "NVIDIA H200, 141 GB"),
+        (
+            Gpu(False, present=True, reason="the driver is too old", cure="update it"),
+            "warning",
+            "the driver is too old",
+        ),
+        (Gpu(False), "ok", "none"),
+    ],
+)
+def test_gpus(monkeypatch, gpu, state, words):
+    monkeypatch.setattr("biopose_live.mqhmr.network.device.find_gpu", lambda: gpu)
+    (finding,) = doctor.gpu()
+    assert finding.state == state
+    assert words in finding.found
+
+
+def test_tensorrt_is_spoken_of_beside_a_gpu_only(monkeypatch, tmp_path):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr("biopose_live.mqhmr.network.device.find_gpu", lambda: Gpu(False))
+    assert list(doctor.tensorrt()) == []
+    monkeypatch.setattr("biopose_live.mqhmr.network.device.find_gpu", lambda: Gpu(True))
+    (finding,) = doctor.tensorrt()
+    assert "pip install 'biopose-live[tensorrt]'" in finding.found
+    monkeypatch.setattr("biopose_live.mqhmr.network.tensorrt_encoder.installed", lambda: "")
+    write(
+        Key("NVIDIA H200", (9, 0), "2.13.0", "2.13.0", "11.0", "0123456789abcdef", (4, 3, 256, 192), "bfloat16"), b"x"
+    )
+    (finding,) = doctor.tensorrt()
+    assert "1 engines in" in finding.found
+    assert "NVIDIA H200, TensorRT 11.0, 4 at a time" in finding.found

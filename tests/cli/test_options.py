@@ -91,6 +91,11 @@ def test_help_and_version_end_well(option, capsys):
         (["--loop", "--demo", "--every-frame"], ["--loop"]),
         (["--replay", "take", "--record", "out"], ["--replay", "--record"]),
         (["--record-video", "--demo", "--view", "off"], ["--record-video", "--record"]),
+        (["--demo", "--network", "n.safetensors", "--image", "off"], ["--network", "--image is off"]),
+        (["--demo", "--device", "cuda"], ["--device cuda is for the network of --network"]),
+        (["--demo", "--engine", "eager"], ["--engine eager is for the network of --network"]),
+        (["--demo", "--engine", "fast"], ["--engine", "cuda-graph"]),
+        (["--demo", "--network", "n", "--device", "cpu", "--engine", "tensorrt"], ["--engine tensorrt needs a GPU"]),
     ],
 )
 def test_every_mistake_on_the_command_line_is_one_sentence(arguments, words):

@@ -102,15 +102,31 @@ def gpu() -> Iterator[Finding]:
         import torch
     except (ImportError, OSError):
         return  # the package's own line says so
-    if torch.cuda.is_available():
-        name = torch.cuda.get_device_name(0)
-        memory = torch.cuda.get_device_properties(0).total_memory / 1e9
-        yield Finding("GPU", "ok", f"{name}, {memory:.0f} GB, CUDA {torch.version.cuda}")
-    elif torch.version.cuda is None and Path("/proc/driver/nvidia/version").exists():
-        hint = "install torch with CUDA to use it; the CPU works too"
-        yield Finding("GPU", "warning", f"an NVIDIA driver, but torch {torch.__version__} is built for CPUs", hint)
+    from biopose_live.mqhmr.network.device import find_gpu
+
+    found = find_gpu()
+    if found.usable:
+        version_found = f"{found.name}, {found.memory_gb:.0f} GB, CUDA {torch.version.cuda}"
+        yield Finding("GPU", "ok", f"{version_found}; --network can run on it")
+    elif found.present:
+        hint = f"{found.cure}; the CPU works too"
+        yield Finding("GPU", "warning", f"an NVIDIA card that cannot be used: {found.reason}", hint)
     else:
-        yield Finding("GPU", "warning", "none that torch can use", "nothing to do: the CPU is used")
+        yield Finding("GPU", "ok", "none: --network would run on the CPU; nothing else needs one")
+
+
+def tensorrt() -> Iterator[Finding]:
+    from biopose_live.mqhmr.network import tensorrt_cache, tensorrt_encoder
+    from biopose_live.mqhmr.network.device import find_gpu
+
+    if not find_gpu().usable:
+        return  # it is for GPUs
+    if reason := tensorrt_encoder.installed():
+        yield Finding("TensorRT", "ok", f"{reason}; --engine cuda-graph does without")
+        return
+    kept = tensorrt_cache.kept()
+    engines = ", ".join(f"{key.gpu}, TensorRT {key.tensorrt}, {key.shape[0]} at a time" for _, key in kept)
+    yield Finding("TensorRT", "ok", f"{len(kept)} engines in {tensorrt_cache.cache_folder()} {engines}".rstrip())
 
 
 def shared_memory() -> Iterator[Finding]:
@@ -236,6 +252,7 @@ CHECKS: tuple[tuple[str, bool, Callable[[], Iterator[Finding]]], ...] = (
     ("graphics libraries", True, graphics_libraries),
     ("processors", False, processors),
     ("GPU", False, gpu),
+    ("TensorRT", False, tensorrt),
     ("shared memory", True, shared_memory),
     ("codecs", True, codecs),
     ("pose models", True, pose_models),
@@ -250,10 +267,31 @@ CHECKS: tuple[tuple[str, bool, Callable[[], Iterator[Finding]]], ...] = (
 )
 
 
-def examine() -> list[Finding]:
-    """-> every finding, in the order of `CHECKS`."""
+def own_network(path: Path) -> Iterator[Finding]:
+    """What `--network` with this file would run, and by what."""
+    from biopose_live.mqhmr.network import tensorrt_cache, tensorrt_encoder
+    from biopose_live.mqhmr.network.device import find_gpu, place
+    from biopose_live.mqhmr.network.engine_choice import TOLD, choose
+    from biopose_live.mqhmr.network.network_file import check_live
+
+    header = check_live(path)
+    gpu = find_gpu()
+    where = place("auto", gpu)
+    reason, built = "", False
+    if where.device == "cuda" and not (reason := tensorrt_encoder.installed()):
+        key = tensorrt_encoder.key_for(tensorrt_cache.fingerprint(path), header, 1, gpu)
+        built = tensorrt_cache.fits(key)
+    way = choose("auto", where.device, reason, built).ways[0]
+    yield Finding("own network", "ok", f"{path.name}: {header.described}; runs by {TOLD[way]}, on {where.told}")
+
+
+def examine(network: Path | None = None) -> list[Finding]:
+    """-> every finding, in the order of `CHECKS`; `network`: a file of --network, looked at last."""
     findings: list[Finding] = []
-    for name, needed, check in CHECKS:
+    checks = list(CHECKS)
+    if network is not None:
+        checks.append(("own network", False, lambda: own_network(network)))
+    for name, needed, check in checks:
         try:
             findings += check()
         except UserError as error:
@@ -289,8 +327,9 @@ def main(arguments: Sequence[str]) -> int:
     """-> exit code: 0 when the demo could run, else 1."""
     parser = argparse.ArgumentParser(prog="biopose-live doctor", description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--json", action="store_true", help="print the findings as JSON")
+    parser.add_argument("--network", type=Path, metavar="FILE", help="also look at your own image network")
     options = parser.parse_args(arguments)
-    findings = examine()
+    findings = examine(options.network)
     ready = all(finding.state != "missing" for finding in findings)
     if options.json:
         encoded = msgspec.json.encode({"ready": ready, "findings": findings})

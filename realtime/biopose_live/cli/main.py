@@ -78,6 +78,10 @@ def run(settings: Settings) -> int:
 
         assert watched is not None  # or `validate` would have said so
         return run_replay(console, settings, watched)
+    if settings.network is not None:
+        from biopose_live.cli.network import prepare
+
+        prepare(console, settings)
     # A file that cannot be read is known at once, before five processes start for it.
     frames = frames_of(settings) if settings.demo or settings.video is not None else None
     if settings.every_frame:

@@ -39,6 +39,8 @@ def destination(settings: Settings) -> str:
     parts.append("not published" if settings.publish == "off" else f"published on {settings.publish}")
     if settings.record is not None:
         parts.append(f"recorded into {settings.record}")
+    if settings.network is not None:
+        parts.append(f"looks with {settings.network.name}")
     return "  ·  ".join(parts)
 
 

@@ -53,6 +53,7 @@ def build_meta(settings: Settings, session: str) -> Meta:
                 "body": _identity(body),
                 "skeleton": _identity(skeleton_path(settings.skeleton)),
                 "kinematics": settings.angles_by,
+                **({} if settings.network is None else {"network": _identity(settings.network)}),
                 **{path.stem: _identity(path) for path in sorted(_ASSETS.glob("*/*.safetensors"))},
             },
         ),
@@ -62,7 +63,8 @@ def build_meta(settings: Settings, session: str) -> Meta:
 def _identity(path: Path) -> str:
     """-> file name and the start of its SHA-256, enough to tell two versions of a model apart."""
     try:
-        digest = hashlib.sha256(path.read_bytes()).hexdigest()[:12]
+        with path.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()[:12]
     except OSError as error:
         raise UserError(
             f"The model file {path} cannot be read ({error.strerror}); biopose-live doctor lists what is missing.",
