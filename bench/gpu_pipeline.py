@@ -193,8 +193,10 @@ def verdicts(rows: Sequence[dict[str, Any]], best: str) -> list[str]:
                 said.append(f"{people} people: {factor:.1f} times as fast as eager, target {FASTER:g}.")
     for found in (r for r in rows if r["part"] == "budget"):
         slowest, grown = found["worst_over_median"], found["memory_growth_kb"]
-        said.append(f"{found['frames']} frames by {found['way']}: the slowest took {slowest:.2f} times the median, target "
-                    f"{WORST:g}; memory grew by {grown:g} kB.")  # fmt: skip
+        said.append(
+            f"{found['frames']} frames by {found['way']}: the slowest took {slowest:.2f} times the median, "
+            f"target {WORST:g}; memory grew by {grown:g} kB."
+        )
     return said
 
 
