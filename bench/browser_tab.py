@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+import psutil
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 START_S = 30.0
@@ -34,7 +35,14 @@ class Tab:
         program = next((found for name in NAMES if (found := shutil.which(name))), None)
         if program is None:
             raise BrowserFailed(f"No browser was found ({', '.join(NAMES)}): install Chromium.")
-        options = ["--headless=new", "--no-sandbox", "--disable-gpu", "--no-first-run", "--remote-debugging-port=0"]
+        options = [
+            "--headless=new",
+            "--window-size=1440,900",
+            "--no-sandbox",
+            "--disable-gpu",
+            "--no-first-run",
+            "--remote-debugging-port=0",
+        ]
         options += ["--autoplay-policy=no-user-gesture-required", f"--user-data-dir={self._profile.name}"]
         self._process = subprocess.Popen(
             [program, *options, "about:blank"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
@@ -45,6 +53,12 @@ class Tab:
             pages = [target for target in await response.json() if target["type"] == "page"]
         self._socket = await self._web.ws_connect(pages[0]["webSocketDebuggerUrl"], max_msg_size=0)
         return self
+
+    def cpu(self) -> float:
+        """-> seconds of CPU that the browser's processes have taken so far."""
+        assert self._process is not None
+        browser = psutil.Process(self._process.pid)
+        return sum(sum(one.cpu_times()[:2]) for one in (browser, *browser.children(recursive=True)))
 
     async def _port(self) -> int:
         written = Path(self._profile.name) / "DevToolsActivePort"

@@ -148,6 +148,23 @@ def test_the_skeleton_is_on_the_very_frame_it_belongs_to(page: Page, run: Run, s
     assert max(errors) <= LIMIT_PX
 
 
+def test_a_browser_that_copies_no_frames_shows_the_skeleton_too(browser: Browser, run: Run) -> None:
+    """As on a plain-http address of the local network: pictures come from the video element alone."""
+    context = browser.new_context(viewport={"width": 1440, "height": 900})
+    context.add_init_script("delete window.VideoFrame; delete window.MediaStreamTrackProcessor")
+    page = context.new_page()
+    page.set_default_timeout(30_000)
+    page.goto(run.url)
+    page.evaluate("""window.shown = new Promise((resolve, reject) => {
+        let number = 0;
+        setTimeout(() => reject(new Error(`${number} pictures with their own poses`)), 30000);
+        document.addEventListener("biopose:shown", () => { if (++number === 20) resolve(number); });
+    })""")
+    assert page.evaluate("window.shown") == 20
+    assert page.inner_text("#state") == "Live"
+    context.close()
+
+
 def received_until(poses: zmq.Socket[bytes], number: int) -> dict[int, Pose]:
     found: dict[int, Pose] = {}
     for _ in range(20):

@@ -11,7 +11,7 @@ import { Plot, type PlotStyle } from "./plot";
 import type { Meta } from "./schema";
 
 const PINS = "pins";
-const VALUES_MS = 120; // between two changes of the numbers: faster cannot be read
+const VALUES_MS = 200; // between two changes of the numbers: faster cannot be read
 
 interface Row {
   entry: Entry;

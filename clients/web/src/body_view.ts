@@ -44,6 +44,7 @@ const LIGHT: Colours = {
 };
 
 const MOST_PEOPLE = 4;
+const PACE_MS = 30; // between two looks whether the view may be drawn again
 const BONE_RADIUS = 0.018;
 const JOINT_RADIUS = 0.028;
 const AXIS_LENGTH = 0.09;
@@ -79,12 +80,16 @@ export class BodyView {
   private dirty = false;
   private hurried = false;
   private readonly pace: DrawPace;
+  /** Whether a processor does the graphics' work: then the surface costs what the live picture needs. */
+  readonly slow: boolean;
 
   /** Throws when the browser has no WebGL. */
   constructor(private readonly canvas: HTMLCanvasElement) {
-    this.renderer = new THREE.WebGLRenderer({ canvas, antialias: true });
-    this.pace = new DrawPace(this.renderer.getContext() as WebGL2RenderingContext);
-    this.renderer.setPixelRatio(Math.min(window.devicePixelRatio || 1, 2));
+    this.slow = processorDraws();
+    // Smooth edges cost a processor several times the pixels.
+    this.renderer = new THREE.WebGLRenderer({ canvas, antialias: !this.slow });
+    this.pace = new DrawPace(this.renderer.getContext() as WebGL2RenderingContext, this.slow);
+    this.renderer.setPixelRatio(this.slow ? 1 : Math.min(window.devicePixelRatio || 1, 2));
     this.scene.add(new THREE.HemisphereLight(0xffffff, 0x8090a0, 2.1));
     const sun = new THREE.DirectionalLight(0xffffff, 1.6);
     sun.position.set(2, 4, 1.5);
@@ -97,11 +102,6 @@ export class BodyView {
     canvas.addEventListener("keydown", (event) => this.onKey(event));
     new ResizeObserver(() => this.request()).observe(canvas);
     this.look("corner");
-  }
-
-  /** Whether a processor does the graphics' work: then the surface costs what the live picture needs. */
-  get slow(): boolean {
-    return drawnByProcessor(this.renderer.getContext());
   }
 
   /** -> whether the surface is of the body that this run poses. */
@@ -205,7 +205,7 @@ export class BodyView {
     this.wanted = true;
     const tick = () => {
       if (!this.pace.ready(performance.now(), this.hurried)) {
-        requestAnimationFrame(tick);
+        setTimeout(() => requestAnimationFrame(tick), this.hurried ? 0 : PACE_MS);
         return;
       }
       this.wanted = this.hurried = false;
@@ -327,6 +327,15 @@ export class BodyView {
     this.controls.update();
     this.hurry();
   }
+}
+
+/** Whether WebGL is drawn by a processor here; asked of a context of its own, since the answer decides how to make one. */
+function processorDraws(): boolean {
+  const gl = document.createElement("canvas").getContext("webgl2");
+  if (gl === null) return false; // the view says that there is none
+  const found = drawnByProcessor(gl);
+  gl.getExtension("WEBGL_lose_context")?.loseContext();
+  return found;
 }
 
 const AXIS_COLOURS = [[0.93, 0.27, 0.27], [0.25, 0.75, 0.35], [0.3, 0.5, 0.98]] as const;

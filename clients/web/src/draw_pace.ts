@@ -4,6 +4,7 @@
  */
 
 const SHARE = 3;
+const LEAST_MS = 120; // between two drawings by a processor, unless the reader turns the view
 const LONGEST_MS = 500;
 const AT_ONCE_MS = 20; // done by the next frame of the screen: there is graphics hardware
 
@@ -12,7 +13,8 @@ export class DrawPace {
   private began = 0;
   private tookMs = 0;
 
-  constructor(private readonly gl: WebGL2RenderingContext) {}
+  /** `slow`: a processor does the graphics' work. */
+  constructor(private readonly gl: WebGL2RenderingContext, private readonly slow: boolean) {}
 
   /** Whether the view may be drawn at time `now` (ms); `hurried`: the reader turns it and wants to see that. */
   ready(now: number, hurried: boolean): boolean {
@@ -24,7 +26,8 @@ export class DrawPace {
       const took = now - this.began;
       this.tookMs = took < AT_ONCE_MS ? 0 : Math.min(took, LONGEST_MS);
     }
-    return now - this.began >= this.tookMs * (hurried ? 1 : SHARE);
+    const rest = this.tookMs * (hurried ? 1 : SHARE);
+    return now - this.began >= (this.slow && !hurried ? Math.max(rest, LEAST_MS) : rest);
   }
 
   /** Call with the time at which drawing began, after the last command. */

@@ -10,7 +10,7 @@ import { Api, type ReplayInfo } from "./api";
 import { BodyView, type Standpoint } from "./body_view";
 import { Calibration } from "./calibration";
 import { Connection, type State } from "./connection";
-import { HeldPicture } from "./held_picture";
+import { HeldPictures } from "./held_pictures";
 import { element, toggle } from "./page";
 import { People } from "./people";
 import { PerformancePanel } from "./performance_panel";
@@ -22,9 +22,11 @@ import { takeScreenshot } from "./screenshot";
 import { SurfaceButton } from "./surface_button";
 import { StatusLine } from "./status_line";
 import { Theme } from "./theme";
+import { VideoStill } from "./video_still";
 import { type Jpeg, parseMessage } from "./wire";
 
-const PLOT_MS = 45; // between two drawings of the plots
+const PLOT_MS = 66; // between two drawings of the plots
+const SLOW_PLOT_MS = 125; // the same where a processor does the graphics' work
 const LATE_MS = 150; // a picture over the WebSocket waits this long for its pose
 const ALONE_MS = 1500;
 const PICTURES_MS = 600; // without pictures for this long, the 3D view follows the poses themselves
@@ -32,9 +34,10 @@ const PICTURES_MS = 600; // without pictures for this long, the 3D view follows 
 const address = new URLSearchParams(window.location.search);
 const api = new Api(address.get("token") ?? "");
 const poses = new PoseBuffer();
-const held = new HeldPicture((rtp) => poses.at(rtp) !== null, draw);
+const held = new HeldPictures<VideoFrame | VideoStill>((rtp) => poses.at(rtp) !== null, draw);
 const picture = new PictureView(element("picture", HTMLCanvasElement));
 const body = openBodyView();
+picture.slow = body?.slow !== false;
 const angles = new AnglePanel();
 const performancePanel = new PerformancePanel();
 const people = new People(choose);
@@ -55,7 +58,6 @@ let lastPicture = -Infinity;
 let shownRtp: number | null = null;
 let newestT = 0;
 let newestAt = 0;
-let lastPlot = 0;
 let complained = false;
 
 function openBodyView(): BodyView | null {
@@ -129,6 +131,7 @@ function takeMeta(meta: Meta): void {
 }
 
 function takePose(pose: Pose): void {
+  document.dispatchEvent(new CustomEvent("biopose:pose", { detail: pose }));
   poses.add(pose);
   held.pose(performance.now());
   people.add(pose);
@@ -141,22 +144,29 @@ function takePose(pose: Pose): void {
     const aligned = poses.at(shownRtp);
     if (aligned !== null) {
       picture.setPose(aligned);
+      if (aligned.exact) tellShown(aligned.pose);
       body?.show(aligned.pose);
     }
   }
   if (performance.now() - lastPicture > PICTURES_MS) body?.show(pose);
 }
 
-function shown(aligned: Aligned | null, rtp: number | null): void {
+function shown(aligned: Aligned | null, rtp: number | null, drawn: Promise<void>): void {
   const now = performance.now();
   lastPicture = now;
   shownRtp = rtp;
   status.picture();
   status.nobody(now - lastPerson > ALONE_MS);
   if (aligned === null) return;
-  if (aligned.exact) performancePanel.picture(aligned.pose.t_capture);
+  if (aligned.exact) void drawn.then(() => tellShown(aligned.pose));
   body?.show(aligned.pose);
   sayWhetherSettled(aligned.pose);
+}
+
+/** The picture is drawn with its own pose. */
+function tellShown(pose: Pose): void {
+  performancePanel.picture(pose.t_capture);
+  document.dispatchEvent(new CustomEvent("biopose:shown", { detail: pose }));
 }
 
 function sayWhetherSettled(pose: Pose): void {
@@ -177,7 +187,7 @@ async function startReplay(info: ReplayInfo): Promise<void> {
 function showRecorded(pose: Pose | null, source: HTMLVideoElement | VideoFrame | null): void {
   status.picture();
   element("no-video", HTMLElement).hidden = source !== null;
-  if (source !== null) picture.show(source, pose === null ? null : { pose, exact: true });
+  if (source !== null) void picture.show(source, pose === null ? null : { pose, exact: true });
   else if (pose !== null) picture.showAlone(pose);
   if (pose === null) return;
   people.add(pose);
@@ -192,16 +202,16 @@ function past(earlier: Pose[]): void {
 }
 
 function showVideo(source: HTMLVideoElement | VideoFrame, rtp: number | null): void {
-  if (rtp !== null && !(source instanceof HTMLVideoElement)) held.take(source, rtp, performance.now());
-  else draw(source, rtp);
+  if (rtp === null) draw(source, rtp);
+  else held.take(source instanceof HTMLVideoElement ? new VideoStill(source) : source, rtp, performance.now());
 }
 
-function draw(source: HTMLVideoElement | VideoFrame, rtp: number | null): void {
+function draw(from: HTMLVideoElement | VideoFrame | VideoStill, rtp: number | null): void {
+  const source = from instanceof VideoStill ? from.source : from;
   // A browser that does not tell which frame it shows gets the newest pose: a few frames early at most.
   const latest = poses.latest;
   const aligned = rtp !== null ? poses.at(rtp) : latest === null ? null : { pose: latest, exact: false };
-  picture.show(source, aligned);
-  shown(aligned, rtp);
+  shown(aligned, rtp, picture.show(source, aligned));
 }
 
 let waiting: Jpeg | null = null;
@@ -221,9 +231,7 @@ async function showJpegs(): Promise<void> {
     const until = performance.now() + LATE_MS;
     while (poses.at(rtp) === null && performance.now() < until && waiting === null) await nextFrame();
     const aligned = poses.at(rtp);
-    picture.show(bitmap, aligned);
-    shown(aligned, rtp);
-    bitmap.close();
+    shown(aligned, rtp, picture.show(bitmap, aligned));
   }
   decoding = false;
 }
@@ -240,10 +248,9 @@ function choose(): void {
 }
 
 function drawPlots(): void {
-  requestAnimationFrame(drawPlots);
+  // Not at every frame of the screen: asking for one costs, whatever is drawn. A hidden page gets none.
+  setTimeout(() => requestAnimationFrame(drawPlots), body?.slow === false ? PLOT_MS : SLOW_PLOT_MS);
   const now = performance.now();
-  if (now - lastPlot < PLOT_MS) return;
-  lastPlot = now;
   // Between two poses the plots move on with the clock, but not when the server is silent.
   angles.draw(people.history, newestT + (replay.open ? 0 : Math.min(now - newestAt, 250) / 1000));
 }

@@ -2,10 +2,12 @@
  * The live picture with the skeleton of the same moment drawn into it.
  *
  * Picture and skeleton go onto one canvas in one step, so that no compositor can show one without the other. The last
- * picture is kept, to draw it again when its pose arrives late, when a switch is turned or when the size changes.
+ * picture is kept, to draw it again when its pose arrives late, when a switch is turned or when the size changes: the
+ * frame or bitmap itself, since a copy at full size would cost a processor that does the graphics' work as much again.
  */
 
 import type { Aligned } from "./alignment";
+import { FramePlanes } from "./frame_planes";
 import type { Meta, Person, Pose } from "./schema";
 import { confidenceColour, confidences, project, SIDE_COLOURS, type Skeleton, skeletonOf } from "./skeleton";
 
@@ -16,7 +18,7 @@ export interface Layers {
   mirrored: boolean;
 }
 
-type Source = HTMLVideoElement | VideoFrame | ImageBitmap;
+type Source = HTMLVideoElement | HTMLCanvasElement | VideoFrame | ImageBitmap;
 
 const SURELY_SEEN = 0.5; // keypoint score
 const RIM = "rgba(8, 12, 18, 0.85)";
@@ -28,7 +30,15 @@ export class PictureView {
   /** The person whose skeleton is drawn brightly; null: all. */
   chosen: number | null = null;
   private readonly context: CanvasRenderingContext2D;
-  private readonly picture = document.createElement("canvas");
+  private readonly copy = document.createElement("canvas");
+  private kept: VideoFrame | ImageBitmap | null = null;
+  /** Where a processor does the graphics' work: the frame that is shown, while `kept` is none. */
+  private readonly planes = new FramePlanes();
+  private planar = false;
+  private coming: { aligned: Aligned | null } | null = null;
+  /** A processor does the graphics' work. */
+  slow = false;
+  private size: [number, number] = [0, 0];
   private skeleton: Skeleton | null = null;
   private aligned: Aligned | null = null;
   private hasPicture = false;
@@ -46,44 +56,73 @@ export class PictureView {
     this.skeleton = skeletonOf(meta);
   }
 
-  /** Shows a new picture with the pose that belongs to it, if it is known. */
-  show(source: Source, aligned: Aligned | null): void {
+  /**
+   * Shows a new picture with the pose that belongs to it, if it is known; resolves when it is drawn. A bitmap is closed
+   * here, a frame is not.
+   */
+  async show(source: Source, aligned: Aligned | null): Promise<void> {
     const [width, height] = sizeOf(source);
     if (width === 0 || height === 0) return;
-    if (this.picture.width !== width || this.picture.height !== height) {
-      this.picture.width = width;
-      this.picture.height = height;
+    const coming = (this.coming = { aligned });
+    const planar = this.slow && "copyTo" in source && this.planes.takes(source, this.canvas.width * this.canvas.height);
+    if (planar) await this.planes.read(source);
+    if (this.coming !== coming) return; // the next one has come meanwhile
+    this.coming = null;
+    this.planar = planar;
+    if (this.size[0] !== width || this.size[1] !== height)
       this.canvas.style.setProperty("--aspect", `${width} / ${height}`);
-    }
-    this.picture.getContext("2d", { alpha: false })?.drawImage(source, 0, 0);
+    this.size = [width, height];
+    if (planar) this.keep(null);
+    else if (source instanceof HTMLElement) {
+      // It goes on to its next picture.
+      this.copied(width, height)?.drawImage(source, 0, 0);
+      this.keep(null);
+    } else this.keep("clone" in source ? source.clone() : source);
     this.hasPicture = true;
-    this.aligned = aligned;
+    this.aligned = coming.aligned;
     this.draw();
   }
 
   /** Shows a pose without its picture. */
   showAlone(pose: Pose): void {
     const [width, height] = [pose.image[0] || 640, pose.image[1] || 480];
-    this.picture.width = width; // which also empties it
-    this.picture.height = height;
-    const g = this.picture.getContext("2d", { alpha: false });
+    this.size = [width, height];
+    const g = this.copied(width, height);
     if (g !== null) {
       g.fillStyle = NO_PICTURE;
       g.fillRect(0, 0, width, height);
     }
+    this.keep(null);
+    this.planar = false;
+    this.coming = null;
     this.hasPicture = true;
     this.aligned = { pose, exact: true };
     this.draw();
   }
 
+  private keep(picture: VideoFrame | ImageBitmap | null): void {
+    this.kept?.close();
+    this.kept = picture;
+  }
+
+  /** -> where a picture of this size can be copied to. */
+  private copied(width: number, height: number): CanvasRenderingContext2D | null {
+    if (this.copy.width !== width || this.copy.height !== height) [this.copy.width, this.copy.height] = [width, height];
+    return this.copy.getContext("2d", { alpha: false });
+  }
+
   /** The pose of the picture that is shown came after it. */
   setPose(aligned: Aligned): void {
+    if (this.coming !== null) {
+      this.coming.aligned = aligned; // it is about to be drawn
+      return;
+    }
     this.aligned = aligned;
     this.draw();
   }
 
   get shown(): Aligned | null {
-    return this.aligned;
+    return this.coming === null ? this.aligned : this.coming.aligned;
   }
 
   draw(): void {
@@ -99,17 +138,19 @@ export class PictureView {
     g.fillStyle = "#05070a";
     g.fillRect(0, 0, width, height);
     if (!this.hasPicture) return;
-    const zoom = Math.min(width / this.picture.width, height / this.picture.height);
-    const left = (width - this.picture.width * zoom) / 2;
-    const top = (height - this.picture.height * zoom) / 2;
-    this.area = [left, top, this.picture.width * zoom, this.picture.height * zoom];
+    const [across, down] = this.size;
+    const zoom = Math.min(width / across, height / down);
+    const left = (width - across * zoom) / 2;
+    const top = (height - down * zoom) / 2;
+    this.area = [left, top, across * zoom, down * zoom];
     if (this.layers.mirrored) g.setTransform(-zoom, 0, 0, zoom, width - left, top);
     else g.setTransform(zoom, 0, 0, zoom, left, top);
-    g.drawImage(this.picture, 0, 0);
+    const small = this.planar ? this.planes.drawn(Math.round(across * zoom), Math.round(down * zoom)) : null;
+    g.drawImage(small ?? this.kept ?? this.copy, 0, 0, across, down);
     const pose = this.aligned?.pose;
     if (pose === undefined) return;
     // Poses are in px of the captured frame; the video may have been made smaller for the way.
-    g.scale(this.picture.width / (pose.image[0] || 1), this.picture.height / (pose.image[1] || 1));
+    g.scale(across / (pose.image[0] || 1), down / (pose.image[1] || 1));
     for (const person of pose.people) {
       g.globalAlpha = this.chosen === null || this.chosen === person.id ? 1 : 0.35;
       this.drawPerson(person, (pose.image[1] || 1) / 160);

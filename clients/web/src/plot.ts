@@ -22,18 +22,20 @@ const LONGEST_GAP = 0.5; // s
 export class Plot {
   private readonly axis: ValueAxis;
   private readonly context: CanvasRenderingContext2D;
+  private onScreen = true;
 
   constructor(private readonly canvas: HTMLCanvasElement, private readonly entry: Entry) {
     this.axis = new ValueAxis(SMALLEST_SPAN);
     const context = canvas.getContext("2d");
     if (context === null) throw new Error("this browser has no 2D canvas");
     this.context = context;
+    new IntersectionObserver((changes) => (this.onScreen = changes.at(-1)!.isIntersecting)).observe(canvas);
   }
 
   /** Draws `history` from `now - seconds` to `now` (s), for the sides in `shown`. */
   draw(history: History, now: number, seconds: number, shown: ReadonlySet<Side>, style: PlotStyle): void {
     const { clientWidth: width, clientHeight: height } = this.canvas;
-    if (width === 0 || height === 0) return;
+    if (!this.onScreen || width === 0 || height === 0) return;
     const ratio = Math.min(window.devicePixelRatio || 1, 2);
     if (this.canvas.width !== Math.round(width * ratio) || this.canvas.height !== Math.round(height * ratio)) {
       this.canvas.width = Math.round(width * ratio);

@@ -40,9 +40,14 @@ export async function openWhep(api: Api, video: HTMLVideoElement, receiver: Rece
   peer.addEventListener("track", (event) => {
     // Show pictures as soon as they are there.
     if ("jitterBufferTarget" in event.receiver) event.receiver.jitterBufferTarget = 0;
-    video.srcObject = new MediaStream([event.track]);
-    void video.play().catch(() => undefined);
-    watchPictures(video, receiver, () => closed);
+    const show = () => {
+      video.srcObject = new MediaStream([event.track]);
+      void video.play().catch(() => undefined);
+      watchPictures(video, receiver, () => closed);
+    };
+    void watchFrames(event.track, receiver, () => closed).then((dated) => {
+      if (!dated && !closed) show();
+    });
   });
   channel.addEventListener("message", (event) => receiver.message(new Uint8Array(event.data as ArrayBuffer)));
   addEventListener("pagehide", close);
@@ -85,6 +90,33 @@ function preferH264(transceiver: RTCRtpTransceiver): void {
   if (codecs === undefined || !("setCodecPreferences" in transceiver)) return;
   const first = codecs.filter((codec) => codec.mimeType.toLowerCase() === "video/h264");
   transceiver.setCodecPreferences([...first, ...codecs.filter((codec) => !first.includes(codec))]);
+}
+
+interface TrackProcessor {
+  readable: ReadableStream<DatedFrame>;
+}
+
+/**
+ * Takes the frames straight from the decoder, where the browser lets a page do so (Chromium) and they say which ones they
+ * are: no element then shows every picture a second time, which a processor that does the graphics' work would feel, and
+ * none is late by the element's own clock. -> whether it did, once it is over; at once when it does not.
+ */
+async function watchFrames(track: MediaStreamTrack, receiver: Receiver, over: () => boolean): Promise<boolean> {
+  const Processor = (window as { MediaStreamTrackProcessor?: new (init: object) => TrackProcessor }).MediaStreamTrackProcessor;
+  if (Processor === undefined) return false;
+  const reader = new Processor({ track, maxBufferSize: 2 }).readable.getReader();
+  for (;;) {
+    const { value: frame, done } = await reader.read();
+    if (done) return true;
+    const rtp = frame.metadata?.().rtpTimestamp;
+    if (over() || typeof rtp !== "number") {
+      frame.close();
+      await reader.cancel();
+      return over();
+    }
+    if (!document.hidden) receiver.picture(frame, rtp);
+    frame.close();
+  }
 }
 
 /**
