@@ -23,6 +23,7 @@ Floats = NDArray[np.floating]
 # Of the keypoints' extent.  In training it is 1.2 of the markers', which reach 1.07 times as far: to the crown.
 PADDING = 1.28
 SMALLEST_PX = 8.0
+WIDEST_BLUR_PX = 10.0  # of boxes that no person fills: a wider blur would hold up the run
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +49,7 @@ class PersonBox:
         offset = np.array([width / 2, height / 2]) + scale * (centre - self.centre) - linear @ centre
         offset = offset + linear @ [0.5, 0.5] - 0.5  # OpenCV counts from the first pixel's centre
         if scale < 0.5:  # or what is smaller than a pixel of the crop would alias
-            sigma = 0.4 / scale
+            sigma = min(0.4 / scale, WIDEST_BLUR_PX)
             image, first = _part(image, linear, offset, (height, width), 4 * math.ceil(sigma) + 4)
             image = np.asarray(cv2.GaussianBlur(image, (0, 0), sigma), np.uint8)
             offset = offset + linear @ first
