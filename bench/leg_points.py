@@ -64,12 +64,14 @@ class Seen:
 
 
 class Figures(msgspec.Struct):
-    """Means over frames and both sides, px and % of the person's height."""
+    """Over frames and both sides, px and % of the person's height: means, and the offset-free median, which legs taken
+    for each other hardly touch."""
 
     raw_px: float
     offset_free_px: float
     raw_percent: float
     offset_free_percent: float
+    median_px: float
 
 
 class Fit(msgspec.Struct):
@@ -81,7 +83,8 @@ class Fit(msgspec.Struct):
 
 
 class Row(msgspec.Struct):
-    """One system on one clip: figures by kind of point and of "all"; fit: None where the camera was measured."""
+    """One system on one clip, over the frames in which all systems found the person: figures by kind of point and of
+    "all"; fit: None where the camera was measured."""
 
     clip: str
     system: str
@@ -117,7 +120,15 @@ def look(video: Path, toe: str, frames: int | None) -> Seen:
         theirs.append(nothing if person is None else person.keypoints[marks, :2].astype(np.float64))
         if len(theirs) == len(points[NETWORK]):
             break
-    return Seen({MEDIAPIPE: np.array(theirs), **points}, size)
+    return in_common(Seen({MEDIAPIPE: np.array(theirs), **points}, size))
+
+
+def in_common(seen: Seen) -> Seen:
+    """The same with NaN in all frames in which one system has nothing: it would be spared the hard ones."""
+    lost = np.any([np.isnan(points).any((1, 2)) for points in seen.points.values()], axis=0)
+    return Seen(
+        {name: np.where(lost[:, None, None], np.nan, points) for name, points in seen.points.items()}, seen.size
+    )
 
 
 def followed(video: Path) -> Iterator[tuple[int, int, NDArray[np.float32] | None, Evidence | None]]:
@@ -203,13 +214,18 @@ def row(clip: str, system: str, videos: Sequence[LegErrors], fit: Fit | None) ->
     ]
     chosen = {kind: [i for i, point in enumerate(LEG_POINTS) if point[:-2] == kind] for kind in KINDS}
     chosen["all"] = list(range(len(LEG_POINTS)))
-    figures = {kind: Figures(*(float(np.nanmean(e[:, of])) for e in every)) for kind, of in chosen.items()}
+    figures = {
+        kind: Figures(*(float(np.nanmean(e[:, of])) for e in every), float(np.nanmedian(every[1][:, of])))
+        for kind, of in chosen.items()
+    }
     return Row(clip, system, int((~np.isnan(every[0]).all(1)).sum()), figures, fit)
 
 
 def table(rows: Sequence[Row]) -> Table:
     """-> one row per clip and kind of point, one column per system."""
-    title = "2D error of leg points: px (% of the person's height), raw / without each point's constant offset"
+    title = (
+        "2D error of leg points, px (% of the person's height): mean raw / mean and median without each point's offset"
+    )
     made = Table(title=title, title_justify="left", title_style="bold")
     made.add_column("clip")
     made.add_column("point")
@@ -227,7 +243,8 @@ def table(rows: Sequence[Row]) -> Table:
 
 
 def told(f: Figures) -> str:
-    return f"{f.raw_px:.1f} ({f.raw_percent:.2f}) / {f.offset_free_px:.1f} ({f.offset_free_percent:.2f})"
+    without = f"{f.offset_free_px:.1f} ({f.offset_free_percent:.2f})  {f.median_px:.1f}"
+    return f"{f.raw_px:.1f} ({f.raw_percent:.2f}) / {without}"
 
 
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:

@@ -66,10 +66,9 @@ class Design:
         return f"q{self.queries}_s{self.scales_told.replace(',', '-')}.safetensors"
 
 
-QUERY_COUNTS = [Design(24), Design(48), Design(65), Design(96), Design()]
+QUERY_COUNTS = [Design(24), Design(65), Design()]
 SCALES = [
     Design(scales=()),
-    Design(scales=(32,)),
     Design(scales=(16,)),
     Design(scales=(8, 16)),
     Design(scales=(4, 8, 16)),

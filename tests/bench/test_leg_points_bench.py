@@ -87,6 +87,15 @@ def test_an_opensim_clip_through_fitted_cameras(
     assert "give a video that shows somebody" in capsys.readouterr().err
 
 
+def test_only_frames_that_all_systems_found_count() -> None:
+    seen = with_systems(np.zeros((4, P, 2)))
+    seen.points[NETWORK][1] = np.nan
+    seen.points[MEDIAPIPE][3, 2] = np.nan
+    for points in leg_points.in_common(seen).points.values():
+        np.testing.assert_array_equal(np.isnan(points).all((1, 2)), [False, True, False, True])
+        assert not np.isnan(points[[0, 2]]).any()
+
+
 def test_the_live_stages_are_looked_into() -> None:
     """On the demo clip all three find the knees, within a tenth of the person's height in pixels."""
     seen = leg_points.look(demo_clip(), "tip", 2)

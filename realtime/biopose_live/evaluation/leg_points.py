@@ -1,7 +1,7 @@
 """How far 2D leg points lie from the truth's: px, percent of the person's height, and without what is constant.
 
 Whose points they are differs: a keypoint detector's ankle is what people clicked on, a motion-capture model's is a
-joint centre.  So a raw error is partly a matter of definition; the error once each point's mean offset over the video
+joint centre.  So a raw error is partly a matter of definition; the error once each point's median offset over the video
 has been taken off is not.  Offsets are taken in units of the person's height in the picture, which grows as the person
 comes nearer.
 
@@ -14,6 +14,7 @@ Letters: F frames, P = 10 leg points (`LEG_POINTS`).
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import cv2
@@ -33,6 +34,8 @@ LARGEST_LAG = 6  # frames
 FIT_EVERY = 3  # frames: neighbours say the same
 TRIMMED = 3.0  # times the median residual: what lies farther off is left out of a camera's fit
 FIT_ROUNDS = 3
+FOCAL_SHARES = (0.5, 0.65, 0.8, 1.0, 1.3, 1.7, 2.2)  # of the longer side: lenses from 90 to 26 degrees
+GOLDEN, GOLDEN_STEPS = (math.sqrt(5.0) - 1.0) / 2.0, 12
 FEWEST = 30  # points that a camera may be fitted to
 _SIDES = {"l": "left", "r": "right"}
 
@@ -73,8 +76,8 @@ def heights(truth: Floats, focal: float) -> Floats:
 
 @dataclass(frozen=True)
 class LegErrors:
-    """Lengths (F, P) of one video's errors, px and % of the person's height, raw and without each point's mean; NaN
-    where a point was not found."""
+    """Lengths (F, P) of one video's errors, px and % of the person's height, raw and without each point's median
+    offset; NaN where a point was not found."""
 
     raw_px: Floats
     offset_free_px: Floats
@@ -85,7 +88,8 @@ class LegErrors:
 def leg_errors(found: Floats, true: Floats, height: Floats) -> LegErrors:
     """found and true (F, P, 2) px, height (F,) px."""
     error = (found - true) / height[:, None, None]
-    free = error - np.nanmean(error, axis=0, keepdims=True)
+    # The median: a leg that was taken for the other one for some frames is no constant offset.
+    free = error - np.nanmedian(error, axis=0, keepdims=True)
     raw, without = np.linalg.norm(error, axis=-1), np.linalg.norm(free, axis=-1)
     scale = height[:, None]
     return LegErrors(raw * scale, without * scale, 100.0 * raw, 100.0 * without)
@@ -131,21 +135,43 @@ def _fit(found: Floats, truth: Floats, size: tuple[int, int], lag: int) -> Fitte
     good = some & ~np.isnan(found).any(-1) & ~np.isnan(truth).any(-1)
     if good.sum() < FEWEST:
         raise ValueError(f"a camera needs {FEWEST} points to be fitted to, found {good.sum()}")
-    width, height = size
-    camera = np.array([[max(size), 0.0, width / 2], [0.0, max(size), height / 2], [0.0, 0.0, 1.0]])
-    flags = cv2.CALIB_USE_INTRINSIC_GUESS | cv2.CALIB_FIX_PRINCIPAL_POINT | cv2.CALIB_FIX_ASPECT_RATIO
-    flags |= cv2.CALIB_ZERO_TANGENT_DIST | cv2.CALIB_FIX_K1 | cv2.CALIB_FIX_K2 | cv2.CALIB_FIX_K3
     kept = good
     for _ in range(FIT_ROUNDS):
-        objects, image = truth[kept].astype(np.float32)[:, None], found[kept].astype(np.float32)[:, None]
-        _, camera, _, turns, moves = cv2.calibrateCamera([objects], [image], size, camera, np.zeros(5), flags=flags)
-        turn = cv2.Rodrigues(turns[0])[0]
-        points = truth @ turn.T + moves[0][:, 0]
-        where = project(points, Intrinsics(float(camera[0, 0]), (width / 2, height / 2)))
+        focal = _best_focal(truth[kept], found[kept], size)
+        points, where, _ = _stand(truth[kept], found[kept], size, focal, truth)
         residual = np.linalg.norm(where - found, axis=-1)
         middle = float(np.median(residual[good]))
         kept = good & (residual < TRIMMED * middle)
-    return FittedCamera(float(camera[0, 0]), points, where, lag, middle)
+    return FittedCamera(focal, points, where, lag, middle)
+
+
+def _best_focal(truth: Floats, found: Floats, size: tuple[int, int]) -> float:
+    """-> px: the best of a coarse series, then golden sections between its neighbours."""
+
+    def cost(log_focal: float) -> float:
+        return _stand(truth, found, size, math.exp(log_focal), truth)[2]
+
+    series = [math.log(max(size) * share) for share in FOCAL_SHARES]
+    best = min(range(len(series)), key=lambda i: cost(series[i]))
+    low, high = series[max(best - 1, 0)], series[min(best + 1, len(series) - 1)]
+    for _ in range(GOLDEN_STEPS):
+        left, right = high - GOLDEN * (high - low), low + GOLDEN * (high - low)
+        low, high = (low, right) if cost(left) < cost(right) else (left, high)
+    return math.exp((low + high) / 2)
+
+
+def _stand(
+    truth: Floats, found: Floats, size: tuple[int, int], focal: float, every: Floats
+) -> tuple[Floats, Floats, float]:
+    """Where a camera of this focal length stands best for points (N, 3) m seen at (N, 2) px -> `every` (..., 3) in its
+    frame and in its picture, and the mean squared error over the N, px^2."""
+    width, height = size
+    camera = np.array([[focal, 0.0, width / 2], [0.0, focal, height / 2], [0.0, 0.0, 1.0]])
+    _, turn, move = cv2.solvePnP(truth[:, None], found[:, None], camera, None, flags=cv2.SOLVEPNP_ITERATIVE)
+    rotation, lens = cv2.Rodrigues(turn)[0], Intrinsics(focal, (width / 2, height / 2))
+    error = project(truth @ rotation.T + move[:, 0], lens) - found
+    points = every @ rotation.T + move[:, 0]
+    return points, project(points, lens), float((error**2).sum(-1).mean())
 
 
 def project(points: Floats, camera: Intrinsics) -> Floats:
