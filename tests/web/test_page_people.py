@@ -172,6 +172,7 @@ def test_the_measurement_fits_a_phone(browser: Browser, start: Callable[..., Fak
     server = start()
     open_live(page, server)
     page.click("#calibrate")
+    page.wait_for_selector("#calibration-mirror[width='720']")  # with its picture, it must not lie over the button
     page.click(".begin")
     page.wait_for_selector("#calibration-step >> text=Step 1")
     assert page.evaluate("document.getElementById('calibration').scrollWidth") <= 390
