@@ -7,7 +7,6 @@ import io
 import pytest
 from rich.console import Console
 
-from biopose_live.sinks.viewer.encoding import rtp_timestamp
 from viewer import Result, latencies, main, spread, table_of
 
 OFFSET_MS = 1.7e12
@@ -24,8 +23,7 @@ def test_latencies_are_taken_between_the_right_moments() -> None:
     captured = [5_000_000_000_000 + n * 33_333_333 for n in range(30)]
     found = {
         "poses": [[str(t), str(t + 25_000_000), OFFSET_MS + t / 1e6 + 27.0] for t in captured],
-        # The last picture's pose has not come: nothing is known about it.
-        "pictures": [[rtp_timestamp(t), OFFSET_MS + t / 1e6 + 60.0] for t in [*captured, captured[-1] + 33_333_333]],
+        "pictures": [[str(t), str(t + 25_000_000), OFFSET_MS + t / 1e6 + 60.0] for t in captured],
     }
     picture, pose, published = latencies(found, OFFSET_MS)
     assert (picture.p50, picture.count) == (pytest.approx(60.0, abs=0.1), 30)
@@ -35,8 +33,8 @@ def test_latencies_are_taken_between_the_right_moments() -> None:
 
 def test_the_table_has_a_row_for_each_run() -> None:
     times = spread([10.0] * 20)
-    console = Console(file=io.StringIO(), width=170)
-    console.print(table_of([Result(720, 3, 29.9, times, times, times, 30.0, 0.5, 30.0)]))
+    console = Console(file=io.StringIO(), width=200)
+    console.print(table_of([Result(720, 3, 29.9, times, times, times, 30.0, 0.5, 40.0, 30.0)]))
     assert isinstance(console.file, io.StringIO)
     shown = console.file.getvalue()
     assert "720p" in shown
