@@ -2,11 +2,13 @@
 
     python bench/viewer.py                            480p and 720p, 1, 3 and 5 viewers
     python bench/viewer.py --quick                    720p, 1 and 3 viewers, short
+    python bench/viewer.py --watched player           the video alone, without the page around it
     python bench/viewer.py --json bench/results/viewer.json
 
 The first viewer is the page itself in a headless Chromium (without graphics hardware), with everything on it that a
-reader sees at first: a picture counts from its capture until it is drawn on the page with its own skeleton.  The others
-are peers that take everything and decode nothing.  All on one machine.
+reader sees at first: a picture counts from its capture until it is drawn on the page with its own skeleton.  Or it is a
+"player": a bare tab that plays the video and notes when each picture is presented, as any WHEP player would; the page adds
+the difference.  The others are peers that take everything and decode nothing.  All on one machine.
 """
 
 from __future__ import annotations
@@ -31,14 +33,18 @@ from aiortc import RTCConfiguration, RTCPeerConnection, RTCSessionDescription
 from rich.table import Table
 
 from biopose_live.pipeline.clock import read_clocks
+from biopose_live.sinks.viewer.encoding import rtp_timestamp
 from browser_tab import BrowserFailed, Tab
 from clip_720p import write_clip
 from live_run import LONGEST_END_S, LONGEST_START_S, RunFailed, end, free_port, tail
 from machine import Machine, describe, table_console
 
 PROBE = Path(__file__).with_name("viewer_probe.js")
+PLAYER = Path(__file__).with_name("viewer_player.js")
+WATCHED = PAGE, PLAYED = "page", "player"
 SHOWN = 'document.querySelector("#picture").style.getPropertyValue("--aspect")'
 STATE = f'[Number({SHOWN}.split("/")[1]), document.querySelector("#state").innerText]'
+PLAYER_STATE = "[found.size[1], found.state]"
 HEIGHTS, VIEWERS = (480, 720), (1, 3, 5)
 WARM_UP_S = 3.0
 
@@ -53,8 +59,9 @@ class Spread(msgspec.Struct):
 
 class Result(msgspec.Struct):
     """One run.  CPU in percent of one core; `sinks` is the process that encodes and sends.  A picture is on the page
-    when it is drawn with its own skeleton."""
+    when it is drawn with its own skeleton, in a player when it is presented."""
 
+    watched: str
     height: int
     viewers: int
     shown_fps: float
@@ -91,7 +98,10 @@ def latencies(found: dict[str, Any], offset_ms: float) -> tuple[Spread, Spread, 
     """
     pose = [at - offset_ms - int(t_capture) / 1e6 for t_capture, _, at in found["poses"]]
     published = [at - offset_ms - int(t_publish) / 1e6 for _, t_publish, at in found["poses"]]
-    picture = [at - offset_ms - int(t_capture) / 1e6 for t_capture, _, at in found["pictures"]]
+    # A player knows pictures by the stamp of their packets, the page by their own capture time.
+    captured = {rtp_timestamp(int(t_capture)): int(t_capture) for t_capture, _, _ in found["poses"]}
+    pictures = [(int(name) if isinstance(name, str) else captured.get(name), at) for name, _, at in found["pictures"]]
+    picture = [at - offset_ms - t_capture / 1e6 for t_capture, at in pictures if t_capture is not None]
     return spread(picture), spread(pose), spread(published)
 
 
@@ -133,7 +143,7 @@ class Peer:
         await self._connection.close()
 
 
-async def _watch(url: str, height: int, viewers: int, seconds: float) -> Result:
+async def _watch(url: str, watched: str, height: int, viewers: int, seconds: float) -> Result:
     base, _, token = url.partition("/?token=")
     bearer = {"Authorization": f"Bearer {token}"}
     async with aiohttp.ClientSession() as web, Tab() as tab:
@@ -149,8 +159,12 @@ async def _watch(url: str, height: int, viewers: int, seconds: float) -> Result:
             return statistics.fmean(cpu for cpu, _ in seen), statistics.fmean(fps for _, fps in seen)
 
         alone, _ = await cpu_and_fps(3)
-        await tab.open(url)
-        await tab.evaluate(f"({PROBE.read_text()})()")
+        if watched == PAGE:
+            await tab.open(url)
+            await tab.evaluate(f"({PROBE.read_text()})()")
+        else:
+            await tab.open(f"{base}/nothing-here")  # any address of the viewer's origin will do
+            await tab.evaluate(f"({PLAYER.read_text()})({token!r})")
         others = [Peer() for _ in range(viewers - 1)]
         try:
             for peer in others:
@@ -162,16 +176,17 @@ async def _watch(url: str, height: int, viewers: int, seconds: float) -> Result:
             cpu, fps = await cpu_and_fps(round(seconds))
             found = await tab.evaluate("found")
             page_cpu, took = tab.cpu() - page_cpu, time.monotonic() - began
-            state = await tab.evaluate(STATE)
+            state = await tab.evaluate(STATE if watched == PAGE else PLAYER_STATE)
         finally:
             for peer in others:
                 await peer.close()
-    if state != [height, "Live"]:
-        raise RunFailed(f"the page shows a video of height {state[0]}, its state is {state[1]!r}")
+    if state not in ([height, "Live"], [height, "connected"]):
+        raise RunFailed(f"the {watched} shows a video of height {state[0]}, its state is {state[1]!r}")
     picture, pose, published = latencies(found, (clock.wall_ns - clock.monotonic_ns) / 1e6)
     stamps = [at for *_, at in found["pictures"]]
     shown = 1e3 * (len(stamps) - 1) / (stamps[-1] - stamps[0])
     return Result(
+        watched=watched,
         height=height,
         viewers=viewers,
         shown_fps=round(shown, 1),
@@ -185,7 +200,7 @@ async def _watch(url: str, height: int, viewers: int, seconds: float) -> Result:
     )
 
 
-def measure(video: Path, height: int, viewers: int, seconds: float) -> Result:
+def measure(video: Path, watched: str, height: int, viewers: int, seconds: float) -> Result:
     """-> figures of one run.  Raises RunFailed or BrowserFailed."""
     port = free_port()
     command = [sys.executable, "-m", "biopose_live.cli", "--video", str(video), "--publish", "off", "--headless"]
@@ -193,7 +208,7 @@ def measure(video: Path, height: int, viewers: int, seconds: float) -> Result:
         process = subprocess.Popen([*command, "--view", f"127.0.0.1:{port}"], stdout=output, stderr=output)
         try:
             url = asyncio.run(_started(process, output))
-            result = asyncio.run(_watch(url, height, viewers, seconds))
+            result = asyncio.run(_watch(url, watched, height, viewers, seconds))
             process.send_signal(signal.SIGINT)
             process.wait(LONGEST_END_S)
         except (ValueError, aiohttp.ClientError) as error:
@@ -227,13 +242,14 @@ async def _started(process: subprocess.Popen[bytes], output: Any) -> str:
 def table_of(results: Sequence[Result]) -> Table:
     """-> one row for each run."""
     table = Table(title="Chromium on the same machine, ms (p50 / p95)", title_justify="left")
-    for heading in ("video", "viewers", "capture → picture", "capture → pose", "publish → pose"):
+    for heading in ("watched", "video", "viewers", "capture → picture", "capture → pose", "publish → pose"):
         table.add_column(heading)
     for heading in ("shown, fps", "processed, fps", "sinks CPU, %", "unwatched, %", "page CPU, %"):
         table.add_column(heading, justify="right")
     for result in results:
         times = (result.capture_to_picture, result.capture_to_pose, result.publish_to_pose)
         table.add_row(
+            result.watched,
             f"{result.height}p",
             str(result.viewers),
             *(f"{time.p50:.1f} / {time.p95:.1f}" for time in times),
@@ -247,6 +263,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """-> exit code."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0], allow_abbrev=False)
     parser.add_argument("--seconds", type=float, default=15.0, help="measured seconds of each run (15)")
+    parser.add_argument("--watched", choices=WATCHED, help="the page or a bare player only (both)")
     parser.add_argument("--quick", action="store_true", help="720p with 1 and 3 viewers, 6 s each")
     parser.add_argument("--json", type=Path, help="write everything measured into this file")
     given = parser.parse_args(arguments)
@@ -263,7 +280,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         try:
             for height in (720,) if given.quick else HEIGHTS:
                 for viewers in VIEWERS[:2] if given.quick else VIEWERS:
-                    results.append(measure(clips[height], height, viewers, seconds))
+                    for watched in (given.watched,) if given.watched else WATCHED:
+                        if viewers == 1 or watched == (given.watched or PAGE):
+                            results.append(measure(clips[height], watched, height, viewers, seconds))
         except (RunFailed, BrowserFailed) as error:
             print(error, file=sys.stderr)
             return 1
