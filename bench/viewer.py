@@ -7,8 +7,8 @@
 
 The first viewer is the page itself in a headless Chromium (without graphics hardware), with everything on it that a
 reader sees at first: a picture counts from its capture until it is drawn on the page with its own skeleton.  Or it is a
-"player": a bare tab that plays the video and notes when each picture is presented, as any WHEP player would; the page adds
-the difference.  The others are peers that take everything and decode nothing.  All on one machine.
+"player": a bare tab that plays the video and notes when each picture is presented, as any WHEP player would; the page
+adds the difference.  The others are peers that take everything and decode nothing.  All on one machine.
 """
 
 from __future__ import annotations
