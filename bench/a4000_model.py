@@ -40,6 +40,7 @@ import msgspec
 import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
 
+import result_file
 from biopose_kernels import msda
 from biopose_live.errors import EXIT_MODEL, UserError
 from biopose_live.mqhmr.network.architecture import vit_h
@@ -279,8 +280,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         report = {"bench": "a4000_model", "predicted": True, "calibration": factors, "state": state}
         report |= {"gpu": asdict(A4000), "assumptions": asdict(ASSUMED), "target_frame_ms": TARGET_MS}
         report |= {"machine": msgspec.to_builtins(describe()), "counted": counts, "rows": rows}
-        given.json.parent.mkdir(parents=True, exist_ok=True)
-        given.json.write_text(json.dumps(report, indent=1) + "\n")
+        result_file.write(given.json, report)
     return 0
 
 

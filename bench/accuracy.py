@@ -26,6 +26,7 @@ import msgspec
 from rich.console import Console
 from rich.table import Table
 
+import result_file
 from biopose_live.errors import EXIT_USAGE, UserError
 from biopose_live.mqhmr.shape import SETTLE_S
 from machine import Machine, describe, table_console
@@ -242,9 +243,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     show(console, *rows)
     if given.json is not None:
         report = Report("accuracy", machine, *rows)
-        given.json.parent.mkdir(parents=True, exist_ok=True)
-        given.json.write_bytes(msgspec.json.format(msgspec.json.encode(report), indent=1) + b"\n")
-        console.print(f"Written to {given.json}.", soft_wrap=True, markup=False)
+        result_file.write(given.json, report)
     return 0
 
 

@@ -35,6 +35,7 @@ from ai_edge_litert.interpreter import Interpreter, OpResolverType
 from numpy.typing import NDArray
 from rich.table import Table
 
+import result_file
 from biopose_live.detection.pose_landmarker import MODELS, PoseLandmarker, model_path
 from biopose_live.mqhmr.encoder import LandmarkEncoder
 from biopose_live.mqhmr.encoder_graph import LandmarkGraph, read_landmark_network
@@ -280,7 +281,7 @@ def main() -> int:
     console.print(f"LandmarkEncoder, bytes to maps: {calls} ms; load average before the run {machine.load}")
     if options.json:
         report = Report(machine, calls, packages, missing, rows)
-        options.json.write_bytes(msgspec.json.format(msgspec.json.encode(report), indent=1) + b"\n")
+        result_file.write(options.json, report)
     return 0
 
 

@@ -20,7 +20,6 @@ memory grew meanwhile (the GPU's as PyTorch counts it, else the process').  Targ
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -32,6 +31,7 @@ import numpy as np
 import psutil
 import torch
 
+import result_file
 from biopose_live.body.model import BodyModel
 from biopose_live.mqhmr.network import engines, tensorrt_encoder
 from biopose_live.mqhmr.network.architecture import Architecture, vit_h
@@ -258,8 +258,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         report = {"bench": "gpu_pipeline", "device": device, "machine": msgspec.to_builtins(machine)}
         report |= {"architecture": msgspec.to_builtins(a), "iterations": given.iterations, "not_run": missing}
         report |= {"gpu_memory_gb": round(found[best].memory_gb, 2), "rows": rows}
-        given.json.parent.mkdir(parents=True, exist_ok=True)
-        given.json.write_text(json.dumps(report, indent=1) + "\n")
+        result_file.write(given.json, report)
 
 
 if __name__ == "__main__":

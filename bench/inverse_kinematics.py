@@ -30,6 +30,7 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
+import result_file
 from biopose_live.errors import UserError
 from biopose_live.neurik.kinematic_track import ITERATIONS as LIVE_STEPS
 from biopose_live.skeleton.bsk24 import load_bsk24
@@ -294,9 +295,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             rows,
             times_faster(rows),
         )
-        given.json.parent.mkdir(parents=True, exist_ok=True)
-        given.json.write_bytes(msgspec.json.format(msgspec.json.encode(report), indent=1) + b"\n")
-        console.print(f"Written to {given.json}.", soft_wrap=True, markup=False)
+        result_file.write(given.json, report)
     return 0
 
 

@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
+import result_file
 from biopose_live.body.model import BodyModel
 from biopose_live.errors import EXIT_SOURCE, UserError
 from biopose_live.evaluation.angle_errors import FRAME_RATE
@@ -281,11 +282,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     console = table_console()
     console.print(table(rows))
     if given.json is not None:
-        given.json.parent.mkdir(parents=True, exist_ok=True)
-        given.json.write_bytes(
-            msgspec.json.format(msgspec.json.encode(Report("leg points", machine, rows)), indent=1) + b"\n"
-        )
-        console.print(f"Written to {given.json}.", soft_wrap=True, markup=False)
+        result_file.write(given.json, Report("leg points", machine, rows))
     return 0
 
 

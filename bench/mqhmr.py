@@ -33,6 +33,7 @@ from rich.progress import Progress  # noqa: E402
 from rich.table import Table  # noqa: E402
 from safetensors import safe_open  # noqa: E402
 
+import result_file  # noqa: E402
 from biopose_live.errors import EXIT_SOURCE, UserError  # noqa: E402
 from biopose_live.evaluation.mqhmr_options import ITERATIONS, OFF, ON  # noqa: E402
 from biopose_live.evaluation.mqhmr_samples import Scores, StoredChain, read_samples, score  # noqa: E402
@@ -270,9 +271,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if missing:
         console.print(f"Not there: {', '.join(missing)}; --train makes them.", soft_wrap=True, markup=False)
     if given.json is not None:
-        given.json.parent.mkdir(parents=True, exist_ok=True)
-        given.json.write_bytes(msgspec.json.format(msgspec.json.encode(report), indent=1) + b"\n")
-        console.print(f"Written to {given.json}.", soft_wrap=True, markup=False)
+        result_file.write(given.json, report)
     return 0
 
 

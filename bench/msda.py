@@ -25,7 +25,6 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
-import json
 import shutil
 import statistics
 import sys
@@ -41,6 +40,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch._functorch import config as functorch_config
 
+import result_file
 from biopose_kernels import msda, reference
 from machine import Machine, describe
 
@@ -259,10 +259,9 @@ def write(
     """Writes all rows so far."""
     device = torch.cuda.get_device_name() if options.device == "cuda" else "cpu"
     about: dict[str, object] = {"bench": "msda", "machine": msgspec.to_builtins(machine), "device": device}
-    about |= {"torch": torch.__version__, "threads": options.threads, "not_run": missing}
+    about |= {"torch": str(torch.__version__), "threads": options.threads, "not_run": missing}
     about |= {"copy_bandwidth_gb_s": round(bandwidth / 1e9, 2), "rows": rows}
-    options.json.parent.mkdir(parents=True, exist_ok=True)
-    options.json.write_text(json.dumps(about, indent=1) + "\n")
+    result_file.write(options.json, about)
 
 
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:

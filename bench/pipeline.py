@@ -22,6 +22,7 @@ import msgspec
 from rich.console import Console
 from rich.table import Table
 
+import result_file
 from biopose_live.errors import UserError
 from clip_720p import write_clip
 from figures import Figures, Percentiles, Result, medians
@@ -177,9 +178,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         settings = {"video": source, "device": given.device, "runs": given.runs}
         settings |= {"seconds": given.seconds, "warm_up_s": WARM_UP_S}
         report = Report("pipeline", machine, settings, results)
-        given.json.parent.mkdir(parents=True, exist_ok=True)
-        given.json.write_bytes(msgspec.json.format(msgspec.json.encode(report), indent=1) + b"\n")
-        console.print(f"Written to {given.json}.", soft_wrap=True, markup=False)
+        result_file.write(given.json, report)
     return 0
 
 

@@ -21,6 +21,7 @@ import msgspec
 from rich.console import Console
 from rich.table import Table
 
+import result_file
 from biopose_live.errors import UserError
 from live_run import RunFailed
 from machine import Machine, describe, table_console
@@ -106,9 +107,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     console.print(f"{machine.cores} cores of {machine.cpu}, load {machine.load} before; {given.rounds} rounds.")
     if given.json is not None:
         report = Report("recovery", machine, LIMIT_S, outages)
-        given.json.parent.mkdir(parents=True, exist_ok=True)
-        given.json.write_bytes(msgspec.json.format(msgspec.json.encode(report), indent=1) + b"\n")
-        console.print(f"Written to {given.json}.", soft_wrap=True, markup=False)
+        result_file.write(given.json, report)
     return 0
 
 

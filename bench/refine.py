@@ -18,7 +18,6 @@ This has been run on a CPU only so far.
 from __future__ import annotations
 
 import argparse
-import json
 import statistics
 import sys
 import time
@@ -33,6 +32,7 @@ import msgspec
 import torch
 from torch import Tensor
 
+import result_file
 from biopose_live.mqhmr.network.architecture import Architecture, vit_h
 from biopose_live.mqhmr.network.crop_camera import CropCamera
 from biopose_live.mqhmr.network.cuda_graph import GraphedRefiner
@@ -176,8 +176,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         device = torch.cuda.get_device_name() if given.device == "cuda" else "cpu"
         report = {"bench": "refine", "device": device, "machine": msgspec.to_builtins(machine), "runs": given.runs}
         report |= {"not_run": missing, "rows": rows}
-        given.json.parent.mkdir(parents=True, exist_ok=True)
-        given.json.write_text(json.dumps(report, indent=1) + "\n")
+        result_file.write(given.json, report)
 
 
 if __name__ == "__main__":

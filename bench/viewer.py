@@ -32,6 +32,7 @@ import msgspec
 from aiortc import RTCConfiguration, RTCPeerConnection, RTCSessionDescription
 from rich.table import Table
 
+import result_file
 from biopose_live.pipeline.clock import read_clocks
 from biopose_live.sinks.viewer.encoding import rtp_timestamp
 from browser_tab import BrowserFailed, Tab
@@ -291,7 +292,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     console.print(f"{machine.cpu}, {machine.cores} cores, load {machine.load} before")
     if given.json is not None:
         report = Report("viewer", machine, {"seconds": seconds}, results)
-        given.json.write_bytes(msgspec.json.format(msgspec.json.encode(report), indent=1) + b"\n")
+        result_file.write(given.json, report)
     return 0
 
 

@@ -159,7 +159,7 @@ class MqhmrStage:
         def handed(seen: Detected) -> Eyes | None:
             if seen.maps is None or not network.reads(seen.maps):
                 return None
-            return partial(network.looking_through, seen.maps, camera, up)
+            return partial(network.looking, seen.maps, camera, up)
 
         eyes = [handed(seen) for seen in message.people]
         if None in eyes:
@@ -167,7 +167,7 @@ class MqhmrStage:
             if image is None:
                 self.unseen += 1
             else:
-                eyes = [one or partial(network.looking_at, image, camera, up) for one in eyes]
+                eyes = [one or partial(network.looking, image, camera, up) for one in eyes]
         return eyes
 
     def _large_eyes(

@@ -83,33 +83,23 @@ class ImageNetwork:
         """Whether these are the maps that the network was trained on."""
         return maps.encoder == FINGERPRINTS[self._network.architecture.encoder][0]
 
-    def looking_through(
+    def looking(
         self,
-        handed: FeatureMaps,
+        seen: FeatureMaps | NDArray[np.uint8],
         camera: Intrinsics,
         up: Floats,
         keypoints: Floats,
         scores: Floats,
         world: Floats | None,
     ) -> Look:
-        """-> what answers for an estimate of the person whose maps these are; other arguments as `looking_at`'s."""
-        maps, crop = handed_maps.unpack(handed)
-        return look_through(self._network, self._points, maps, crop, camera, up, keypoints, scores, world)
-
-    def looking_at(
-        self,
-        image: NDArray[np.uint8],
-        camera: Intrinsics,
-        up: Floats,
-        keypoints: Floats,
-        scores: Floats,
-        world: Floats | None,
-    ) -> Look:
-        """-> what answers for an estimate of the person whose keypoints (33, 2) px of this RGB frame (H, W, 3) these
-        are; other arguments as `observation.observe`."""
-        crop = person_crop(keypoints)
-        self._encoder = self._encoder or self._own_encoder()
-        maps = self._encoder(crop.cut(image)).maps
+        """-> what answers for an estimate of the person whose keypoints (33, 2) px these are; `seen`: the maps of
+        the person that were handed over, or the RGB frame (H, W, 3); other arguments as `observation.observe`."""
+        if isinstance(seen, FeatureMaps):
+            maps, crop = handed_maps.unpack(seen)
+        else:
+            crop = person_crop(keypoints)
+            self._encoder = self._encoder or self._own_encoder()
+            maps = self._encoder(crop.cut(seen)).maps
         return look_through(self._network, self._points, maps, crop, camera, up, keypoints, scores, world)
 
 

@@ -22,6 +22,7 @@ from biopose_live.mqhmr.landmarks import body_points, measured
 from biopose_live.mqhmr.lifter import JOINTS
 from biopose_live.mqhmr.view import FEATURES
 from biopose_live.torch_rotations import six_to_matrix
+from biopose_live.training.going_on import running_mean
 from biopose_live.training.lifter.network import LifterNetwork
 from biopose_live.training.lifter.observe import Batch, TorchPoints, observe
 from biopose_live.training.lifter.poses import PoseBank, draw
@@ -115,9 +116,7 @@ def main() -> None:
     network = LifterNetwork(mean_six)
     if args.start:
         begin(network, args.start)
-    averaged = torch.optim.swa_utils.AveragedModel(
-        network, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(0.998), use_buffers=True
-    )
+    averaged = running_mean(network, buffers=True)
     optimiser = torch.optim.AdamW(network.parameters(), lr=args.rate, weight_decay=0.01)
     first = 0
     if args.resume:

@@ -26,12 +26,12 @@ from biopose_live.mqhmr.lite.network import LiteNetwork as NumpyNetwork
 from biopose_live.mqhmr.lite.points import JOINTS, POINTS, spread_markers
 from biopose_live.mqhmr.network.body_points import BodyPoints
 from biopose_live.training.event_log import EventLog
+from biopose_live.training.going_on import running_mean, take_over
 from biopose_live.training.lite.batches import Batch, Examples
 from biopose_live.training.lite.losses import figures, loss
 from biopose_live.training.lite.network import LiteNetwork
 from biopose_live.training.lite.shards import Shards
 
-KEEP = 0.998  # of the running average of weights, a step
 WARM_STEPS = 200
 FALL_TO = 0.02  # of the learning rate
 CLIP = 1.0
@@ -161,24 +161,18 @@ def _train(plan: Plan, log: EventLog) -> dict[str, float]:
     network.set_normal(examples.batch(some).maps)
     if plan.start:
         begin(network, architecture, Path(plan.start))
-    averaged = torch.optim.swa_utils.AveragedModel(
-        network, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(KEEP)
-    )
+    averaged = running_mean(network)
     optimiser = torch.optim.AdamW(network.parameters(), lr=plan.rate, weight_decay=plan.weight_decay)
     out, state_path = Path(plan.out), Path(plan.out).with_suffix(".state.pt")
     step, before, elapsed = 0, 0, 0.0
     if plan.resume and state_path.is_file():
         state = torch.load(state_path, weights_only=True)
-        try:
-            network.load_state_dict(state["network"])
-            averaged.load_state_dict(state["averaged"])
-            optimiser.load_state_dict(state["optimiser"])
-        except (RuntimeError, ValueError, KeyError) as error:
-            raise UserError(
-                f"{state_path} is the state of a training of other sizes or feature maps; resume with the options it "
-                "was begun with, or delete it.",
-                EXIT_MODEL,
-            ) from error
+        refusal = UserError(
+            f"{state_path} is the state of a training of other sizes or feature maps; resume with the options it was "
+            "begun with, or delete it.",
+            EXIT_MODEL,
+        )
+        take_over(state, network, averaged, optimiser, refusal)
         before = step = state["step"]
         elapsed = state["elapsed"]
         rng = np.random.default_rng((plan.seed, step))

@@ -30,6 +30,7 @@ from biopose_live.neurik.torch_network import NeurIKNetwork
 from biopose_live.neurik.trends import trend_features
 from biopose_live.skeleton.bsk24 import load_bsk24
 from biopose_live.training.event_log import HELP, EventLog
+from biopose_live.training.going_on import running_mean, take_over
 from biopose_live.training.neurik.batches import Batch, SampleSet
 from biopose_live.training.neurik.losses import Losses
 
@@ -165,22 +166,16 @@ def _train(args: argparse.Namespace, log: EventLog) -> None:
     losses = Losses(model, *marker_places(body, model))
     network = starting_network(layout, architecture, samples, losses, np.random.default_rng(args.seed)).to(device)
     losses.to(device)
-    averaged = torch.optim.swa_utils.AveragedModel(
-        network, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(0.998)
-    )
+    averaged = running_mean(network)
     optimiser = torch.optim.AdamW(network.parameters(), lr=args.rate, weight_decay=0.02, betas=(0.9, 0.98))
     step, spent = 0, 0.0
     if args.resume:
         state = read_state(args.resume, device)
-        try:
-            network.load_state_dict(state["network"])
-            averaged.load_state_dict(state["averaged"])
-            optimiser.load_state_dict(state["optimiser"])
-        except (RuntimeError, ValueError, KeyError) as error:
-            raise UserError(
-                f"{args.resume} is of a network of other sizes; give the --layers and --width that it was begun with.",
-                EXIT_SOURCE,
-            ) from error
+        refusal = UserError(
+            f"{args.resume} is of a network of other sizes; give the --layers and --width that it was begun with.",
+            EXIT_SOURCE,
+        )
+        take_over(state, network, averaged, optimiser, refusal)
         step, spent = state["step"], state["seconds"]
     rng = np.random.default_rng((args.seed, step))
     start = time.monotonic() - spent
